@@ -1,0 +1,152 @@
+//! Prometheus durations: `1h30m`, units from largest to smallest, each at most once.
+
+use thiserror::Error;
+
+/// A duration that does not parse.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DurationError {
+    /// The empty string.
+    #[error("empty duration string")]
+    Empty,
+    /// Not of the form.
+    #[error("not a valid duration string: {0}")]
+    Invalid(String),
+    /// More than 2^63 ns.
+    #[error("duration out of range")]
+    OutOfRange,
+}
+
+/// Units with their milliseconds, from largest to smallest.
+const UNITS: [(&str, i64); 7] = [
+    ("y", 365 * 24 * 3_600_000),
+    ("w", 7 * 24 * 3_600_000),
+    ("d", 24 * 3_600_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// The largest duration that upstream can hold: 2^63-1 nanoseconds.
+const MAX_MS: i64 = i64::MAX / 1_000_000;
+
+/// Parses `[0-9]+(y|w|d|h|m|s|ms)...` or `0` into milliseconds.
+pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
+    match text {
+        "" => return Err(DurationError::Empty),
+        "0" => return Ok(0),
+        _ => {}
+    }
+    let invalid = || DurationError::Invalid(crate::labels::go_quote(text));
+    let (mut rest, mut next_unit, mut total) = (text, 0, 0i64);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            return Err(invalid());
+        }
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        let at = UNITS
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .ok_or_else(invalid)?;
+        if at < next_unit {
+            return Err(invalid());
+        }
+        next_unit = at + 1;
+        let number: i64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
+        total = number
+            .checked_mul(UNITS[at].1)
+            .and_then(|ms| total.checked_add(ms))
+            .filter(|ms| *ms <= MAX_MS)
+            .ok_or(DurationError::OutOfRange)?;
+        rest = tail;
+    }
+    Ok(total)
+}
+
+/// As [`parse_duration`], a leading `-` allowed.
+pub fn parse_signed_duration(text: &str) -> Result<i64, DurationError> {
+    match text.strip_prefix('-') {
+        Some(rest) => parse_duration(rest).map(|ms| -ms),
+        None => parse_duration(text),
+    }
+}
+
+/// Writes milliseconds the way upstream's `Duration.String` does: `1h30m`, `0s`; years, weeks and days only where they
+/// divide the whole.
+pub fn format_duration(ms: i64) -> String {
+    if ms == 0 {
+        return "0s".to_string();
+    }
+    let mut out = String::new();
+    let mut rest = ms.unsigned_abs();
+    if ms < 0 {
+        out.push('-');
+    }
+    for (unit, size) in UNITS {
+        let size = size as u64;
+        let exact_only = matches!(unit, "y" | "w");
+        if exact_only && !rest.is_multiple_of(size) {
+            continue;
+        }
+        let count = rest / size;
+        if count > 0 {
+            out.push_str(&format!("{count}{unit}"));
+            rest -= count * size;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways() {
+        for (text, ms, back) in [
+            ("0", 0, "0s"),
+            ("0w", 0, "0s"),
+            ("324ms", 324, "324ms"),
+            ("3s", 3000, "3s"),
+            ("5m", 300_000, "5m"),
+            ("1h", 3_600_000, "1h"),
+            ("1h30m", 5_400_000, "1h30m"),
+            ("4d", 4 * 86_400_000, "4d"),
+            ("4d1h", 4 * 86_400_000 + 3_600_000, "4d1h"),
+            ("14d", 14 * 86_400_000, "2w"),
+            ("3w", 3 * 7 * 86_400_000, "3w"),
+            ("3w2d1h", 23 * 86_400_000 + 3_600_000, "23d1h"),
+            ("10y", 10 * 365 * 86_400_000, "10y"),
+        ] {
+            assert_eq!(parse_duration(text), Ok(ms), "{text}");
+            assert_eq!(format_duration(ms), back, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        for text in ["1", "-1s", "1s1m", "1m1m", "1ss", "s", "1.5h", " 1s", "1 s"] {
+            assert!(
+                matches!(parse_duration(text), Err(DurationError::Invalid(_))),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            parse_duration("").unwrap_err().to_string(),
+            "empty duration string"
+        );
+        assert_eq!(
+            parse_duration("1x").unwrap_err().to_string(),
+            "not a valid duration string: \"1x\""
+        );
+        assert_eq!(parse_duration("294y"), Err(DurationError::OutOfRange));
+        assert_eq!(
+            parse_duration("99999999999999999999s"),
+            Err(DurationError::OutOfRange)
+        );
+        assert_eq!(parse_signed_duration("-5m"), Ok(-300_000));
+    }
+}
