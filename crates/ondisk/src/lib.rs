@@ -1,0 +1,8 @@
+//! Every byte the storage engine persists, bit for bit as upstream writes it: chunks, chunk files, index, log records,
+//! tombstones, metas.
+//!
+//! Pure: functions from bytes to values and back. Who opens, maps and syncs the files is `tsdb`'s business. No decoder
+//! here panics or allocates beyond a small multiple of its input, whatever the bytes.
+
+pub mod bits;
+pub mod chunk;
