@@ -158,15 +158,15 @@ fn set_sample_count(buf: &mut [u8], n: u16) {
 /// A copy of the chunk that ends after its first `n` samples: decoders go by the count in the header.
 pub fn first_samples(encoding: Encoding, data: &[u8], n: u16) -> Bytes {
     let mut copy = data.to_vec();
-    if n < count(encoding, data) {
-        if let [a, b, ..] = &mut copy[..] {
-            let kept = match encoding {
-                Encoding::HistogramSt | Encoding::FloatHistogramSt => *a & 0xc0,
-                _ => 0,
-            };
-            [*a, *b] = n.to_be_bytes();
-            *a |= kept;
-        }
+    if n < count(encoding, data)
+        && let [a, b, ..] = &mut copy[..]
+    {
+        let kept = match encoding {
+            Encoding::HistogramSt | Encoding::FloatHistogramSt => *a & 0xc0,
+            _ => 0,
+        };
+        [*a, *b] = n.to_be_bytes();
+        *a |= kept;
     }
     copy.into()
 }

@@ -6,3 +6,7 @@
 
 pub mod bits;
 pub mod chunk;
+pub mod fields;
+pub mod head_chunks;
+pub mod segment;
+pub mod tombstones;
