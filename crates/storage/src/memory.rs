@@ -41,7 +41,6 @@ struct State {
 
 #[derive(Clone, Default)]
 struct Stored {
-    labels: Labels,
     samples: BTreeMap<i64, StoredValue>,
     exemplars: Vec<Exemplar>,
     metadata: Option<Metadata>,

@@ -1,0 +1,523 @@
+//! The HTTP client block, the same wherever something is fetched: scrapes, discovery, remote write.
+
+use std::path::Path;
+
+use crate::decode::{ConfigError, Faults, Fields};
+use crate::prometheus::resolve;
+use crate::secret::Secret;
+use crate::yaml::{Node, Value};
+
+/// `http_config`, inline in most places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpClientConfig {
+    /// User and password.
+    pub basic_auth: Option<BasicAuth>,
+    /// An `Authorization` header.
+    pub authorization: Option<Authorization>,
+    /// Tokens from a token server.
+    pub oauth2: Option<Oauth2>,
+    /// TLS.
+    pub tls: TlsConfig,
+    /// Whether redirects are followed.
+    pub follow_redirects: bool,
+    /// Whether HTTP/2 may be spoken.
+    pub enable_http2: bool,
+    /// Proxies.
+    pub proxy: ProxyConfig,
+    /// More headers.
+    pub headers: Vec<(String, HeaderValues)>,
+}
+
+impl Default for HttpClientConfig {
+    fn default() -> HttpClientConfig {
+        HttpClientConfig {
+            basic_auth: None,
+            authorization: None,
+            oauth2: None,
+            tls: TlsConfig::default(),
+            follow_redirects: true,
+            enable_http2: true,
+            proxy: ProxyConfig::default(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// `basic_auth`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BasicAuth {
+    /// The user.
+    pub username: String,
+    /// A file with the user.
+    pub username_file: String,
+    /// The password.
+    pub password: Secret,
+    /// A file with the password.
+    pub password_file: String,
+}
+
+/// `authorization`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Authorization {
+    /// `Bearer` or another scheme.
+    pub kind: String,
+    /// What follows it.
+    pub credentials: Secret,
+    /// A file with what follows it.
+    pub credentials_file: String,
+}
+
+/// `oauth2`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Oauth2 {
+    /// The client.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+    /// A file with its secret.
+    pub client_secret_file: String,
+    /// Asked-for scopes.
+    pub scopes: Vec<String>,
+    /// Where tokens come from.
+    pub token_url: String,
+    /// More parameters of the token request.
+    pub endpoint_params: Vec<(String, String)>,
+    /// TLS towards the token server.
+    pub tls: TlsConfig,
+    /// Proxies towards the token server.
+    pub proxy: ProxyConfig,
+}
+
+/// `tls_config`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TlsConfig {
+    /// CA certificates, PEM.
+    pub ca: String,
+    /// A file with them.
+    pub ca_file: String,
+    /// Client certificate, PEM.
+    pub cert: String,
+    /// A file with it.
+    pub cert_file: String,
+    /// Client key, PEM.
+    pub key: Secret,
+    /// A file with it.
+    pub key_file: String,
+    /// The name to verify.
+    pub server_name: String,
+    /// Verify nothing.
+    pub insecure_skip_verify: bool,
+    /// `TLS12`, ...
+    pub min_version: Option<TlsVersion>,
+    /// `TLS13`, ...
+    pub max_version: Option<TlsVersion>,
+}
+
+/// TLS versions by upstream's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// 1.0
+    Tls10,
+    /// 1.1
+    Tls11,
+    /// 1.2
+    Tls12,
+    /// 1.3
+    Tls13,
+}
+
+impl TlsVersion {
+    const ALL: [(&'static str, TlsVersion); 4] = [
+        ("TLS10", TlsVersion::Tls10),
+        ("TLS11", TlsVersion::Tls11),
+        ("TLS12", TlsVersion::Tls12),
+        ("TLS13", TlsVersion::Tls13),
+    ];
+
+    /// Upstream's name.
+    pub fn as_str(self) -> &'static str {
+        TlsVersion::ALL
+            .iter()
+            .find(|(_, v)| *v == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// Proxy fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProxyConfig {
+    /// The proxy.
+    pub url: String,
+    /// Hosts reached without it.
+    pub no_proxy: String,
+    /// Take `HTTP_PROXY` and friends.
+    pub from_environment: bool,
+    /// Headers of the CONNECT request.
+    pub connect_headers: Vec<(String, Vec<Secret>)>,
+}
+
+/// The values of one entry of `http_headers`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HeaderValues {
+    /// Plain values.
+    pub values: Vec<String>,
+    /// Secret values.
+    pub secrets: Vec<Secret>,
+    /// Files with values.
+    pub files: Vec<String>,
+}
+
+/// Headers that the client itself sets.
+const RESERVED_HEADERS: [&str; 15] = [
+    "authorization",
+    "host",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "user-agent",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "www-authenticate",
+    "accept-encoding",
+    "x-prometheus-remote-write-version",
+    "x-prometheus-remote-read-version",
+    "x-prometheus-scrape-timeout-seconds",
+];
+
+impl HttpClientConfig {
+    /// Takes the block's fields out of a section's.
+    pub fn take(
+        fields: &mut Fields<'_>,
+        faults: &mut Faults,
+    ) -> Result<HttpClientConfig, ConfigError> {
+        HttpClientConfig::take_with_defaults(fields, faults, HttpClientConfig::default())
+    }
+
+    /// As [`HttpClientConfig::take`] where the section's defaults differ.
+    pub fn take_with_defaults(
+        fields: &mut Fields<'_>,
+        faults: &mut Faults,
+        defaults: HttpClientConfig,
+    ) -> Result<HttpClientConfig, ConfigError> {
+        let line = fields.line;
+        let refuse = |message: &str| Err(ConfigError::at(line, message));
+        let mut config = defaults;
+        let bearer_token = fields.string("bearer_token", faults).unwrap_or_default();
+        let bearer_token_file = fields
+            .string("bearer_token_file", faults)
+            .unwrap_or_default();
+        if let Some(node) = fields.take("basic_auth") {
+            config.basic_auth = Some(BasicAuth::read(node, faults)?);
+        }
+        if let Some(node) = fields.take("authorization") {
+            let mut inner = Fields::open(node, "config.Authorization", faults);
+            let authorization = Authorization {
+                kind: inner
+                    .string("type", faults)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_string(),
+                credentials: Secret::new(inner.string("credentials", faults).unwrap_or_default()),
+                credentials_file: inner.string("credentials_file", faults).unwrap_or_default(),
+            };
+            inner.close(faults);
+            config.authorization = Some(authorization);
+        }
+        if let Some(node) = fields.take("oauth2") {
+            config.oauth2 = Some(Oauth2::read(node, faults)?);
+        }
+        if !bearer_token.is_empty() && !bearer_token_file.is_empty() {
+            return refuse("at most one of bearer_token & bearer_token_file must be configured");
+        }
+        let has_bearer = !bearer_token.is_empty() || !bearer_token_file.is_empty();
+        if has_bearer && (config.basic_auth.is_some() || config.oauth2.is_some()) {
+            return refuse(
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            );
+        }
+        if let Some(authorization) = &mut config.authorization {
+            if has_bearer {
+                return refuse(
+                    "authorization is not compatible with bearer_token & bearer_token_file",
+                );
+            }
+            if !authorization.credentials.is_empty() && !authorization.credentials_file.is_empty() {
+                return refuse(
+                    "at most one of authorization credentials & credentials_file must be configured",
+                );
+            }
+            if authorization.kind.is_empty() {
+                authorization.kind = "Bearer".into();
+            }
+            if authorization.kind.eq_ignore_ascii_case("basic") {
+                return refuse(
+                    "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+                );
+            }
+            if config.basic_auth.is_some() || config.oauth2.is_some() {
+                return refuse(
+                    "at most one of basic_auth, oauth2 & authorization must be configured",
+                );
+            }
+        } else if has_bearer {
+            config.authorization = Some(Authorization {
+                kind: "Bearer".into(),
+                credentials: Secret::new(bearer_token),
+                credentials_file: bearer_token_file,
+            });
+        }
+        if config.basic_auth.is_some() && config.oauth2.is_some() {
+            return refuse("at most one of basic_auth, oauth2 & authorization must be configured");
+        }
+        if let Some(node) = fields.take("tls_config") {
+            config.tls = TlsConfig::read(node, faults)?;
+        }
+        if let Some(follow) = fields.bool("follow_redirects", faults) {
+            config.follow_redirects = follow;
+        }
+        if let Some(http2) = fields.bool("enable_http2", faults) {
+            config.enable_http2 = http2;
+        }
+        config.proxy = ProxyConfig::take(fields, faults)?;
+        if let Some(node) = fields.take("http_headers") {
+            config.headers = read_headers(node, faults)?;
+        }
+        Ok(config)
+    }
+}
+
+impl HttpClientConfig {
+    /// Makes relative paths count from `dir`.
+    pub(crate) fn resolve_paths(&mut self, dir: &Path) {
+        self.tls.resolve_paths(dir);
+        if let Some(auth) = &mut self.basic_auth {
+            resolve(dir, &mut auth.username_file);
+            resolve(dir, &mut auth.password_file);
+        }
+        if let Some(authorization) = &mut self.authorization {
+            resolve(dir, &mut authorization.credentials_file);
+        }
+        if let Some(oauth2) = &mut self.oauth2 {
+            resolve(dir, &mut oauth2.client_secret_file);
+            oauth2.tls.resolve_paths(dir);
+        }
+        for (_, values) in &mut self.headers {
+            values.files.iter_mut().for_each(|path| resolve(dir, path));
+        }
+    }
+}
+
+impl BasicAuth {
+    fn read(node: &Node, faults: &mut Faults) -> Result<BasicAuth, ConfigError> {
+        let mut fields = Fields::open(node, "config.BasicAuth", faults);
+        let mut text = |name| fields.string(name, faults).unwrap_or_default();
+        let auth = BasicAuth {
+            username: text("username"),
+            username_file: text("username_file"),
+            password: Secret::new(text("password")),
+            password_file: text("password_file"),
+        };
+        fields.close(faults);
+        let refuse = |message: &str| Err(ConfigError::at(node.line, message));
+        if !auth.username.is_empty() && !auth.username_file.is_empty() {
+            return refuse(
+                "at most one of basic_auth username, username_file & username_ref must be configured",
+            );
+        }
+        if !auth.password.is_empty() && !auth.password_file.is_empty() {
+            return refuse(
+                "at most one of basic_auth password, password_file & password_ref must be configured",
+            );
+        }
+        Ok(auth)
+    }
+}
+
+impl Oauth2 {
+    fn read(node: &Node, faults: &mut Faults) -> Result<Oauth2, ConfigError> {
+        let mut fields = Fields::open(node, "config.OAuth2", faults);
+        let mut oauth2 = Oauth2 {
+            client_id: fields.string("client_id", faults).unwrap_or_default(),
+            client_secret: Secret::new(fields.string("client_secret", faults).unwrap_or_default()),
+            client_secret_file: fields
+                .string("client_secret_file", faults)
+                .unwrap_or_default(),
+            scopes: fields.strings("scopes", faults).unwrap_or_default(),
+            token_url: fields.string("token_url", faults).unwrap_or_default(),
+            ..Oauth2::default()
+        };
+        oauth2.endpoint_params = fields
+            .string_map("endpoint_params", faults)
+            .into_iter()
+            .map(|(name, value, _)| (name, value))
+            .collect();
+        if let Some(tls) = fields.take("tls_config") {
+            oauth2.tls = TlsConfig::read(tls, faults)?;
+        }
+        oauth2.proxy = ProxyConfig::take(&mut fields, faults)?;
+        fields.close(faults);
+        let refuse = |message: &str| Err(ConfigError::at(node.line, message));
+        if oauth2.client_id.is_empty() {
+            return refuse("oauth2 client_id must be configured");
+        }
+        if oauth2.token_url.is_empty() {
+            return refuse("oauth2 token_url must be configured");
+        }
+        if !oauth2.client_secret.is_empty() && !oauth2.client_secret_file.is_empty() {
+            return refuse(
+                "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
+            );
+        }
+        Ok(oauth2)
+    }
+}
+
+impl TlsConfig {
+    fn resolve_paths(&mut self, dir: &Path) {
+        for path in [&mut self.ca_file, &mut self.cert_file, &mut self.key_file] {
+            resolve(dir, path);
+        }
+    }
+
+    /// Reads a `tls_config` section.
+    pub fn read(node: &Node, faults: &mut Faults) -> Result<TlsConfig, ConfigError> {
+        let mut fields = Fields::open(node, "config.plain", faults);
+        let mut text = |name| fields.string(name, faults).unwrap_or_default();
+        let mut tls = TlsConfig {
+            ca: text("ca"),
+            ca_file: text("ca_file"),
+            cert: text("cert"),
+            cert_file: text("cert_file"),
+            key: Secret::new(text("key")),
+            key_file: text("key_file"),
+            server_name: text("server_name"),
+            ..TlsConfig::default()
+        };
+        let versions = [text("min_version"), text("max_version")];
+        tls.insecure_skip_verify = fields.bool("insecure_skip_verify", faults).unwrap_or(false);
+        fields.close(faults);
+        let refuse = |message: &str| Err(ConfigError::at(node.line, message));
+        let [min, max] = versions.map(|word| {
+            if word.is_empty() {
+                return Ok(None);
+            }
+            let found = TlsVersion::ALL.iter().find(|(name, _)| *name == word);
+            found
+                .map(|(_, version)| Some(*version))
+                .ok_or_else(|| ConfigError::at(node.line, format!("unknown TLS version: {word}")))
+        });
+        (tls.min_version, tls.max_version) = (min?, max?);
+        if !tls.ca.is_empty() && !tls.ca_file.is_empty() {
+            return refuse("at most one of ca, ca_file & ca_ref must be configured");
+        }
+        if !tls.cert.is_empty() && !tls.cert_file.is_empty() {
+            return refuse("at most one of cert, cert_file & cert_ref must be configured");
+        }
+        if !tls.key.is_empty() && !tls.key_file.is_empty() {
+            return refuse("at most one of key and key_file must be configured");
+        }
+        let has_cert = !tls.cert.is_empty() || !tls.cert_file.is_empty();
+        let has_key = !tls.key.is_empty() || !tls.key_file.is_empty();
+        if has_cert && !has_key {
+            return refuse(
+                "exactly one of key or key_file must be configured when a client certificate is configured",
+            );
+        }
+        if has_key && !has_cert {
+            return refuse(
+                "exactly one of cert or cert_file must be configured when a client key is configured",
+            );
+        }
+        if let (Some(min), Some(max)) = (tls.min_version, tls.max_version)
+            && max < min
+        {
+            return refuse(
+                "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified",
+            );
+        }
+        Ok(tls)
+    }
+}
+
+impl ProxyConfig {
+    fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> Result<ProxyConfig, ConfigError> {
+        let line = fields.line;
+        let mut proxy = ProxyConfig {
+            url: fields.string("proxy_url", faults).unwrap_or_default(),
+            no_proxy: fields.string("no_proxy", faults).unwrap_or_default(),
+            from_environment: fields
+                .bool("proxy_from_environment", faults)
+                .unwrap_or(false),
+            connect_headers: Vec::new(),
+        };
+        if let Some(node) = fields.take("proxy_connect_header") {
+            match &node.value {
+                Value::Mapping(pairs) => {
+                    for (key, values) in pairs {
+                        let values = crate::decode::list(values, faults)
+                            .into_iter()
+                            .filter_map(|v| crate::decode::string(v, faults).map(Secret::new))
+                            .collect();
+                        proxy.connect_headers.push((key.name.clone(), values));
+                    }
+                }
+                _ => faults.add(node.line, "cannot unmarshal into config.ProxyHeader"),
+            }
+        }
+        let refuse = |message: &str| Err(ConfigError::at(line, message));
+        if !proxy.connect_headers.is_empty() && !proxy.from_environment && proxy.url.is_empty() {
+            return refuse(
+                "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
+            );
+        }
+        if proxy.from_environment && !proxy.url.is_empty() {
+            return refuse(
+                "if proxy_from_environment is configured, proxy_url must not be configured",
+            );
+        }
+        if proxy.from_environment && !proxy.no_proxy.is_empty() {
+            return refuse(
+                "if proxy_from_environment is configured, no_proxy must not be configured",
+            );
+        }
+        if proxy.url.is_empty() && !proxy.no_proxy.is_empty() {
+            return refuse("if no_proxy is configured, proxy_url must also be configured");
+        }
+        Ok(proxy)
+    }
+}
+
+fn read_headers(
+    node: &Node,
+    faults: &mut Faults,
+) -> Result<Vec<(String, HeaderValues)>, ConfigError> {
+    let Value::Mapping(pairs) = &node.value else {
+        faults.add(node.line, "cannot unmarshal into config.Headers");
+        return Ok(Vec::new());
+    };
+    let mut headers = Vec::new();
+    for (key, value) in pairs {
+        if RESERVED_HEADERS.contains(&key.name.to_ascii_lowercase().as_str()) {
+            return Err(ConfigError::at(
+                key.line,
+                format!("setting header {:?} is not allowed", key.name),
+            ));
+        }
+        let mut fields = Fields::open(value, "config.Header", faults);
+        let values = HeaderValues {
+            values: fields.strings("values", faults).unwrap_or_default(),
+            secrets: fields
+                .strings("secrets", faults)
+                .unwrap_or_default()
+                .into_iter()
+                .map(Secret::new)
+                .collect(),
+            files: fields.strings("files", faults).unwrap_or_default(),
+        };
+        fields.close(faults);
+        headers.push((key.name.clone(), values));
+    }
+    Ok(headers)
+}

@@ -1,0 +1,19 @@
+//! Every user-facing file as typed configuration: exact names, defaults and refusals, each with file, line and field.
+//!
+//! Text in, checked truth out; what is behind the fields (servers, discovery, rules) is known to their owners only.
+//! Files that a configuration refers to are read by the caller and handed in.
+
+pub mod decode;
+pub mod http_client;
+pub mod print;
+pub mod prometheus;
+pub mod relabel;
+pub mod scrape;
+pub mod sd;
+pub mod secret;
+pub mod size;
+pub mod yaml;
+
+pub use decode::ConfigError;
+pub use prometheus::Config;
+pub use secret::Secret;

@@ -1,0 +1,426 @@
+//! A configuration as YAML again, the way `/api/v1/status/config` shows it: defaults filled in, secrets hidden.
+
+use model::Labels;
+use model::duration::format_duration;
+use model::relabel::{NameValidation, RelabelRule, RuleFields};
+
+use crate::http_client::HttpClientConfig;
+use crate::prometheus::{Config, Global, StorageConfig};
+use crate::scrape::{HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits};
+use crate::sd::SdConfig;
+use crate::secret::{HIDDEN, redact_url};
+use crate::size::format_size;
+
+/// The configuration as YAML.
+pub fn print(config: &Config) -> String {
+    let mut out = Writer::default();
+    out.section("global");
+    print_global(&mut out, &config.global);
+    out.end();
+    if let Some(gogc) = config.gogc {
+        out.section("runtime");
+        out.field("gogc", gogc);
+        out.end();
+    }
+    out.strings("rule_files", &config.rule_files);
+    out.strings("scrape_config_files", &config.scrape_config_files);
+    if !config.scrape_configs.is_empty() {
+        out.section("scrape_configs");
+        for job in &config.scrape_configs {
+            out.item();
+            print_job(&mut out, job);
+            out.end();
+        }
+        out.end();
+    }
+    if config.storage != StorageConfig::default() {
+        print_storage(&mut out, &config.storage);
+    }
+    out.text
+}
+
+/// Indented lines.
+#[derive(Default)]
+struct Writer {
+    text: String,
+    depth: usize,
+    /// The next line starts an item of a list.
+    item: bool,
+}
+
+impl Writer {
+    fn line(&mut self, line: &str) {
+        let indent = "  ".repeat(self.depth);
+        if std::mem::take(&mut self.item) {
+            let dash = self.depth.saturating_sub(1);
+            self.text
+                .push_str(&format!("{}- {line}\n", "  ".repeat(dash)));
+        } else {
+            self.text.push_str(&format!("{indent}{line}\n"));
+        }
+    }
+
+    fn section(&mut self, name: &str) {
+        self.line(&format!("{name}:"));
+        self.depth += 1;
+    }
+
+    /// Opens an item of the list whose section is open; lists are not indented below their key.
+    fn item(&mut self) {
+        self.item = true;
+    }
+
+    fn end(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn field(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.line(&format!("{name}: {value}"));
+    }
+
+    fn text_field(&mut self, name: &str, value: &str) {
+        self.field(name, quote(value));
+    }
+
+    fn filled(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.text_field(name, value);
+        }
+    }
+
+    fn strings(&mut self, name: &str, values: &[String]) {
+        if values.is_empty() {
+            return;
+        }
+        self.line(&format!("{name}:"));
+        for value in values {
+            self.line(&format!("- {}", quote(value)));
+        }
+    }
+
+    fn labels(&mut self, name: &str, labels: &Labels) {
+        if labels.is_empty() {
+            return;
+        }
+        self.section(name);
+        for (name, value) in labels {
+            self.text_field(&quote(name), value);
+        }
+        self.end();
+    }
+}
+
+/// Quotes where a reader would take the text for something else.
+fn quote(text: &str) -> String {
+    let word = text.to_ascii_lowercase();
+    let odd_start =
+        text.starts_with(|c: char| c.is_whitespace() || "-?:,[]{}#&*!|>'\"%@`".contains(c));
+    let plain = !text.is_empty()
+        && !(odd_start && !(text.starts_with('-') && text.len() > 1 && !text.starts_with("- ")))
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.chars().any(char::is_control)
+        && model::number::parse_float(text).is_none()
+        && ![
+            "true", "false", "yes", "no", "on", "off", "y", "n", "null", "~",
+        ]
+        .contains(&word.as_str());
+    if plain {
+        text.to_string()
+    } else {
+        model::labels::go_quote(text)
+    }
+}
+
+fn print_protocols(out: &mut Writer, protocols: &[crate::scrape::ScrapeProtocol]) {
+    let names: Vec<String> = protocols.iter().map(|p| p.as_str().to_string()).collect();
+    out.strings("scrape_protocols", &names);
+}
+
+fn print_limits(out: &mut Writer, limits: &ScrapeLimits) {
+    if limits.body_size != 0 {
+        out.field("body_size_limit", format_size(limits.body_size));
+    }
+    for (name, value) in [
+        ("sample_limit", limits.samples),
+        ("target_limit", limits.targets),
+        ("label_limit", limits.labels),
+        ("label_name_length_limit", limits.label_name_length),
+        ("label_value_length_limit", limits.label_value_length),
+        ("keep_dropped_targets", limits.keep_dropped_targets),
+    ] {
+        if value != 0 {
+            out.field(name, value);
+        }
+    }
+}
+
+fn print_names(out: &mut Writer, validation: NameValidation, escaping: NameEscaping) {
+    let scheme = match validation {
+        NameValidation::Utf8 => "utf8",
+        NameValidation::Legacy => "legacy",
+    };
+    out.field("metric_name_validation_scheme", scheme);
+    out.field("metric_name_escaping_scheme", escaping.as_str());
+}
+
+fn print_histograms(out: &mut Writer, choices: HistogramChoices) {
+    out.field("scrape_native_histograms", choices.scrape_native);
+    out.field(
+        "always_scrape_classic_histograms",
+        choices.always_scrape_classic,
+    );
+    out.field(
+        "convert_classic_histograms_to_nhcb",
+        choices.convert_classic,
+    );
+}
+
+fn print_global(out: &mut Writer, global: &Global) {
+    out.field("scrape_interval", format_duration(global.scrape_interval));
+    out.field("scrape_timeout", format_duration(global.scrape_timeout));
+    print_protocols(out, &global.scrape_protocols_for(false));
+    out.field(
+        "evaluation_interval",
+        format_duration(global.evaluation_interval),
+    );
+    if global.rule_query_offset != 0 {
+        out.field(
+            "rule_query_offset",
+            format_duration(global.rule_query_offset),
+        );
+    }
+    out.filled("query_log_file", &global.query_log_file);
+    out.filled("scrape_failure_log_file", &global.scrape_failure_log_file);
+    out.labels("external_labels", &global.external_labels);
+    print_limits(out, &global.limits);
+    print_names(out, global.name_validation, global.name_escaping);
+    print_histograms(out, global.histograms);
+    out.field("extra_scrape_metrics", global.extra_scrape_metrics);
+}
+
+fn print_job(out: &mut Writer, job: &ScrapeConfig) {
+    out.depth += 0;
+    out.text_field("job_name", &job.job_name);
+    out.field("honor_labels", job.honor_labels);
+    out.field("honor_timestamps", job.honor_timestamps);
+    out.field("track_timestamps_staleness", job.track_timestamps_staleness);
+    if !job.params.is_empty() {
+        out.section("params");
+        for (name, values) in &job.params {
+            out.strings(&quote(name), values);
+        }
+        out.end();
+    }
+    out.field("scrape_interval", format_duration(job.scrape_interval));
+    out.field("scrape_timeout", format_duration(job.scrape_timeout));
+    print_protocols(out, &job.scrape_protocols);
+    if let Some(fallback) = job.fallback_scrape_protocol {
+        out.field("fallback_scrape_protocol", fallback.as_str());
+    }
+    print_histograms(out, job.histograms);
+    if job.native_histogram_bucket_limit != 0 {
+        out.field(
+            "native_histogram_bucket_limit",
+            job.native_histogram_bucket_limit,
+        );
+    }
+    if job.native_histogram_min_bucket_factor != 0.0 {
+        out.field(
+            "native_histogram_min_bucket_factor",
+            job.native_histogram_min_bucket_factor,
+        );
+    }
+    out.field("extra_scrape_metrics", job.extra_scrape_metrics);
+    out.text_field("metrics_path", &job.metrics_path);
+    out.text_field("scheme", &job.scheme);
+    out.field("enable_compression", job.enable_compression);
+    print_limits(out, &job.limits);
+    print_names(out, job.name_validation, job.name_escaping);
+    out.filled("scrape_failure_log_file", &job.scrape_failure_log_file);
+    print_http_client(out, &job.http);
+    print_rules(out, "relabel_configs", &job.relabel_configs);
+    print_rules(out, "metric_relabel_configs", &job.metric_relabel_configs);
+    print_discovery(out, &job.sd_configs);
+}
+
+fn print_http_client(out: &mut Writer, http: &HttpClientConfig) {
+    if let Some(auth) = &http.basic_auth {
+        out.section("basic_auth");
+        out.filled("username", &auth.username);
+        out.filled("username_file", &auth.username_file);
+        if !auth.password.is_empty() {
+            out.field("password", HIDDEN);
+        }
+        out.filled("password_file", &auth.password_file);
+        out.end();
+    }
+    if let Some(authorization) = &http.authorization {
+        out.section("authorization");
+        out.filled("type", &authorization.kind);
+        if !authorization.credentials.is_empty() {
+            out.field("credentials", HIDDEN);
+        }
+        out.filled("credentials_file", &authorization.credentials_file);
+        out.end();
+    }
+    if let Some(oauth2) = &http.oauth2 {
+        out.section("oauth2");
+        out.filled("client_id", &oauth2.client_id);
+        if !oauth2.client_secret.is_empty() {
+            out.field("client_secret", HIDDEN);
+        }
+        out.filled("client_secret_file", &oauth2.client_secret_file);
+        out.strings("scopes", &oauth2.scopes);
+        out.filled("token_url", &redact_url(&oauth2.token_url));
+        out.end();
+    }
+    print_tls(out, http);
+    out.field("follow_redirects", http.follow_redirects);
+    out.field("enable_http2", http.enable_http2);
+    out.filled("proxy_url", &redact_url(&http.proxy.url));
+    out.filled("no_proxy", &http.proxy.no_proxy);
+    if http.proxy.from_environment {
+        out.field("proxy_from_environment", true);
+    }
+    if !http.headers.is_empty() {
+        out.section("http_headers");
+        for (name, values) in &http.headers {
+            out.section(&quote(name));
+            out.strings("values", &values.values);
+            out.strings("secrets", &vec![HIDDEN.to_string(); values.secrets.len()]);
+            out.strings("files", &values.files);
+            out.end();
+        }
+        out.end();
+    }
+}
+
+fn print_tls(out: &mut Writer, http: &HttpClientConfig) {
+    let tls = &http.tls;
+    if *tls == crate::http_client::TlsConfig::default() {
+        return;
+    }
+    out.section("tls_config");
+    out.filled("ca", &tls.ca);
+    out.filled("cert", &tls.cert);
+    if !tls.key.is_empty() {
+        out.field("key", HIDDEN);
+    }
+    out.filled("ca_file", &tls.ca_file);
+    out.filled("cert_file", &tls.cert_file);
+    out.filled("key_file", &tls.key_file);
+    out.filled("server_name", &tls.server_name);
+    out.field("insecure_skip_verify", tls.insecure_skip_verify);
+    for (name, version) in [
+        ("min_version", tls.min_version),
+        ("max_version", tls.max_version),
+    ] {
+        if let Some(version) = version {
+            out.field(name, version.as_str());
+        }
+    }
+    out.end();
+}
+
+fn print_rules(out: &mut Writer, name: &str, rules: &[RelabelRule]) {
+    if rules.is_empty() {
+        return;
+    }
+    let defaults = RuleFields::default();
+    out.section(name);
+    for rule in rules {
+        let rule = rule.fields();
+        out.item();
+        if !rule.source_labels.is_empty() {
+            let names: Vec<String> = rule.source_labels.iter().map(|name| quote(name)).collect();
+            out.field("source_labels", format!("[{}]", names.join(", ")));
+        }
+        out.text_field("separator", &rule.separator);
+        if rule.target_label != defaults.target_label {
+            out.text_field("target_label", &rule.target_label);
+        }
+        if rule.regex != defaults.regex {
+            out.text_field("regex", &rule.regex);
+        }
+        if rule.modulus != 0 {
+            out.field("modulus", rule.modulus);
+        }
+        out.text_field("replacement", &rule.replacement);
+        out.field("action", rule.action.as_str());
+    }
+    out.end();
+}
+
+fn print_discovery(out: &mut Writer, configs: &[SdConfig]) {
+    let mut last = "";
+    for config in configs {
+        let section = match config {
+            SdConfig::Static(_) => "static_configs",
+            SdConfig::File(_) => "file_sd_configs",
+            SdConfig::Http(_) => "http_sd_configs",
+            SdConfig::Lacking(_) => continue,
+        };
+        if section != last {
+            out.line(&format!("{section}:"));
+            last = section;
+        }
+        out.depth += 1;
+        out.item();
+        match config {
+            SdConfig::Static(group) => {
+                out.strings("targets", &group.targets);
+                if group.targets.is_empty() {
+                    out.line("targets: []");
+                }
+                out.labels("labels", &group.labels);
+            }
+            SdConfig::File(file) => {
+                out.strings("files", &file.files);
+                out.field("refresh_interval", format_duration(file.refresh_interval));
+            }
+            SdConfig::Http(http) => {
+                print_http_client(out, &http.http);
+                out.field("refresh_interval", format_duration(http.refresh_interval));
+                out.text_field("url", &redact_url(&http.url));
+            }
+            SdConfig::Lacking(_) => {}
+        }
+        out.depth -= 1;
+    }
+}
+
+fn print_storage(out: &mut Writer, storage: &StorageConfig) {
+    out.section("storage");
+    out.section("tsdb");
+    if storage.out_of_order_time_window != 0 {
+        out.field(
+            "out_of_order_time_window",
+            format_duration(storage.out_of_order_time_window),
+        );
+    }
+    let retention = storage.retention_time.is_some()
+        || storage.retention_size.is_some()
+        || storage.retention_percentage != 0.0;
+    if retention {
+        out.section("retention");
+        if let Some(time) = storage.retention_time {
+            out.field("time", format_duration(time));
+        }
+        if let Some(size) = storage.retention_size {
+            out.field("size", format_size(size));
+        }
+        if storage.retention_percentage != 0.0 {
+            out.field("percentage", storage.retention_percentage);
+        }
+        out.end();
+    }
+    out.end();
+    if let Some(max) = storage.max_exemplars {
+        out.section("exemplars");
+        out.field("max_exemplars", max);
+        out.end();
+    }
+    out.end();
+}

@@ -1,0 +1,486 @@
+//! `prometheus.yml`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use model::Labels;
+use model::relabel::NameValidation;
+
+use crate::decode::{ConfigError, Faults, Fields};
+use crate::scrape::{
+    HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits, ScrapeProtocol, take_escaping,
+    take_protocols, take_validation,
+};
+use crate::sd::{SdConfig, star_only_in_last_element};
+use crate::yaml::Node;
+
+/// The whole configuration of a server, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Defaults for all jobs.
+    pub global: Global,
+    /// Jobs, those of `scrape_config_files` after those of the file itself.
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// Globs of further files with jobs.
+    pub scrape_config_files: Vec<String>,
+    /// Globs of rule files.
+    pub rule_files: Vec<String>,
+    /// Storage.
+    pub storage: StorageConfig,
+    /// `runtime.gogc`, kept because it is shown again; it has no meaning here.
+    pub gogc: Option<i64>,
+    /// Sections with content that this build does not carry out yet, with their line.
+    pub not_carried_out: Vec<(&'static str, usize)>,
+    /// What the user should know although the file loads.
+    pub warnings: Vec<String>,
+}
+
+/// `global`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Global {
+    /// Milliseconds.
+    pub scrape_interval: i64,
+    /// Milliseconds.
+    pub scrape_timeout: i64,
+    /// Milliseconds between evaluations of a rule group.
+    pub evaluation_interval: i64,
+    /// Milliseconds that rules look back.
+    pub rule_query_offset: i64,
+    /// Formats asked for; `None` for the default.
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// Labels for everything that leaves the server.
+    pub external_labels: Labels,
+    /// Where queries are logged.
+    pub query_log_file: String,
+    /// Where failed scrapes are logged.
+    pub scrape_failure_log_file: String,
+    /// Limits.
+    pub limits: ScrapeLimits,
+    /// Which names are legal.
+    pub name_validation: NameValidation,
+    /// How names are escaped.
+    pub name_escaping: NameEscaping,
+    /// Histograms.
+    pub histograms: HistogramChoices,
+    /// More report series.
+    pub extra_scrape_metrics: bool,
+}
+
+impl Default for Global {
+    fn default() -> Global {
+        Global {
+            scrape_interval: 60_000,
+            scrape_timeout: 10_000,
+            evaluation_interval: 60_000,
+            rule_query_offset: 0,
+            scrape_protocols: None,
+            external_labels: Labels::empty(),
+            query_log_file: String::new(),
+            scrape_failure_log_file: String::new(),
+            limits: ScrapeLimits::default(),
+            name_validation: NameValidation::Utf8,
+            name_escaping: NameEscaping::AllowUtf8,
+            histograms: HistogramChoices::default(),
+            extra_scrape_metrics: false,
+        }
+    }
+}
+
+impl Global {
+    /// What a job asks for that says nothing itself: native histograms need protobuf, so it comes first then.
+    pub fn scrape_protocols_for(&self, native_histograms: bool) -> Vec<ScrapeProtocol> {
+        match &self.scrape_protocols {
+            Some(protocols) => protocols.clone(),
+            None if native_histograms => [
+                &[ScrapeProtocol::PrometheusProto],
+                &ScrapeProtocol::DEFAULT[..],
+            ]
+            .concat(),
+            None => ScrapeProtocol::DEFAULT.to_vec(),
+        }
+    }
+
+    fn read(
+        node: &Node,
+        environment: &dyn Fn(&str) -> Option<String>,
+        warnings: &mut Vec<String>,
+        faults: &mut Faults,
+    ) -> Result<Global, ConfigError> {
+        let defaults = Global::default();
+        let mut fields = Fields::open(node, "config.plain", faults);
+        let non_zero = |value: Option<i64>| value.filter(|ms| *ms != 0);
+        let scrape_interval = non_zero(fields.duration("scrape_interval", faults)?)
+            .unwrap_or(defaults.scrape_interval);
+        let timeout = non_zero(fields.duration("scrape_timeout", faults)?);
+        if timeout.is_some_and(|timeout| timeout > scrape_interval) {
+            return Err(ConfigError::at(
+                node.line,
+                "global scrape timeout greater than scrape interval",
+            ));
+        }
+        let validation = take_validation(&mut fields, faults)?.unwrap_or_default();
+        let escaping = take_escaping(&mut fields, faults, " for global config")?;
+        if escaping == Some(NameEscaping::AllowUtf8) && validation == NameValidation::Legacy {
+            return Err(ConfigError::at(
+                node.line,
+                "utf8 metric names requested but validation scheme is not set to UTF8",
+            ));
+        }
+        let global = Global {
+            scrape_interval,
+            scrape_timeout: timeout.unwrap_or(defaults.scrape_timeout.min(scrape_interval)),
+            evaluation_interval: non_zero(fields.duration("evaluation_interval", faults)?)
+                .unwrap_or(defaults.evaluation_interval),
+            rule_query_offset: fields.duration("rule_query_offset", faults)?.unwrap_or(0),
+            scrape_protocols: take_protocols(&mut fields, faults, "for global config")?,
+            external_labels: read_external_labels(&mut fields, environment, warnings, faults)?,
+            query_log_file: fields.string("query_log_file", faults).unwrap_or_default(),
+            scrape_failure_log_file: fields
+                .string("scrape_failure_log_file", faults)
+                .unwrap_or_default(),
+            limits: ScrapeLimits::take(&mut fields, faults, ScrapeLimits::default())?,
+            name_validation: validation,
+            name_escaping: escaping.unwrap_or(match validation {
+                NameValidation::Utf8 => NameEscaping::AllowUtf8,
+                NameValidation::Legacy => NameEscaping::Underscores,
+            }),
+            histograms: HistogramChoices::take(&mut fields, faults, HistogramChoices::default()),
+            extra_scrape_metrics: fields.bool("extra_scrape_metrics", faults).unwrap_or(false),
+        };
+        fields.close(faults);
+        Ok(global)
+    }
+}
+
+fn read_external_labels(
+    fields: &mut Fields<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    warnings: &mut Vec<String>,
+    faults: &mut Faults,
+) -> Result<Labels, ConfigError> {
+    let mut pairs = Vec::new();
+    for (name, value, line) in fields.string_map("external_labels", faults) {
+        if name.is_empty() {
+            return Err(ConfigError::at(
+                line,
+                format!("{name:?} is not a valid label name"),
+            ));
+        }
+        let expanded = expand_environment(&value, environment, |missing| {
+            warnings.push(format!(
+                "line {line}: external label {name}: environment variable {missing} is not set"
+            ));
+        });
+        pairs.push((name, expanded));
+    }
+    Ok(Labels::from_pairs(pairs))
+}
+
+/// `$NAME`, `${NAME}`, `$$`, as Go's `os.Expand` reads them.
+fn expand_environment(
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    mut missing: impl FnMut(&str),
+) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let body = &rest[at + 1..];
+        if let Some(after) = body.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, after) = match body
+            .strip_prefix('{')
+            .and_then(|braced| braced.split_once('}'))
+        {
+            Some(parts) => parts,
+            None => body.split_at(
+                body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(body.len()),
+            ),
+        };
+        if name.is_empty() {
+            out.push('$');
+            rest = body;
+            continue;
+        }
+        match environment(name) {
+            Some(value) => out.push_str(&value),
+            None => missing(name),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `storage`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StorageConfig {
+    /// Milliseconds that samples may come late.
+    pub out_of_order_time_window: i64,
+    /// Milliseconds; `None` for the flag's.
+    pub retention_time: Option<i64>,
+    /// Bytes; `None` for the flag's.
+    pub retention_size: Option<u64>,
+    /// Percent of the file system; 0 for none.
+    pub retention_percentage: f64,
+    /// Exemplars kept; `None` for the default.
+    pub max_exemplars: Option<i64>,
+}
+
+impl StorageConfig {
+    fn read(node: &Node, faults: &mut Faults) -> Result<StorageConfig, ConfigError> {
+        let mut storage = StorageConfig::default();
+        let mut fields = Fields::open(node, "config.plain", faults);
+        if let Some(tsdb) = fields.take("tsdb") {
+            storage.read_tsdb(tsdb, faults)?;
+        }
+        if let Some(exemplars) = fields.take("exemplars") {
+            let mut inner = Fields::open(exemplars, "config.plain", faults);
+            storage.max_exemplars = inner.int("max_exemplars", faults);
+            inner.close(faults);
+        }
+        fields.close(faults);
+        Ok(storage)
+    }
+
+    fn read_tsdb(&mut self, node: &Node, faults: &mut Faults) -> Result<(), ConfigError> {
+        let mut fields = Fields::open(node, "config.plain", faults);
+        self.out_of_order_time_window = fields
+            .duration("out_of_order_time_window", faults)?
+            .unwrap_or(0);
+        if let Some(threshold) = fields.float("stale_series_compaction_threshold", faults)
+            && !(0.0..=1.0).contains(&threshold)
+        {
+            return Err(ConfigError::at(
+                node.line,
+                "stale_series_compaction_threshold must be between 0 and 1",
+            ));
+        }
+        if let Some(encoding) = fields.take("chunk_encoding") {
+            let mut inner = Fields::open(encoding, "config.plain", faults);
+            if let Some(floats) = inner.string("floats", faults)
+                && !["", "xor", "xor2"].contains(&floats.as_str())
+            {
+                return Err(ConfigError::at(
+                    encoding.line,
+                    format!("unknown chunk encoding for floats {floats:?}, must be xor or xor2"),
+                ));
+            }
+            inner.close(faults);
+        }
+        if let Some(retention) = fields.take("retention") {
+            let mut inner = Fields::open(retention, "config.plain", faults);
+            self.retention_time = inner.duration("time", faults)?;
+            self.retention_size = inner.size("size", faults)?;
+            self.retention_percentage = inner.float("percentage", faults).unwrap_or(0.0);
+            inner.close(faults);
+            if !(0.0..=100.0).contains(&self.retention_percentage) {
+                let shown = model::number::format_float(self.retention_percentage);
+                return Err(ConfigError::at(
+                    retention.line,
+                    format!(
+                        "'storage.tsdb.retention.percentage' must be in the range [0, 100]; provided {shown}"
+                    ),
+                ));
+            }
+        }
+        fields.close(faults);
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads the text of a configuration. Paths in it stay as written (see [`Config::resolve_paths`]); files named by
+    /// `scrape_config_files` are added with [`Config::add_scrape_config_file`].
+    pub fn parse(
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
+        let node = crate::yaml::parse(text)?;
+        let mut faults = Faults::default();
+        let result = Config::read(&node, environment, &mut faults);
+        faults.finish(result)
+    }
+
+    fn read(
+        node: &Node,
+        environment: &dyn Fn(&str) -> Option<String>,
+        faults: &mut Faults,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        let mut fields = Fields::open(node, "config.plain", faults);
+        if let Some(global) = fields.take("global") {
+            config.global = Global::read(global, environment, &mut config.warnings, faults)?;
+        }
+        if let Some(runtime) = fields.take("runtime") {
+            let mut inner = Fields::open(runtime, "config.plain", faults);
+            config.gogc = inner.int("gogc", faults);
+            inner.close(faults);
+        }
+        config.rule_files = read_globs(&mut fields, "rule_files", "rule", faults)?;
+        config.scrape_config_files =
+            read_globs(&mut fields, "scrape_config_files", "scrape config", faults)?;
+        let jobs = fields.list("scrape_configs", faults);
+        config.read_jobs(&jobs, faults)?;
+        if let Some(storage) = fields.take("storage") {
+            config.storage = StorageConfig::read(storage, faults)?;
+        }
+        for section in ["alerting", "remote_write", "remote_read", "tracing", "otlp"] {
+            if let Some(node) = fields.take(section)
+                && has_content(node)
+            {
+                config.not_carried_out.push((section, node.line));
+            }
+        }
+        if !config.rule_files.is_empty() {
+            config.not_carried_out.push(("rule_files", fields.line));
+        }
+        fields.close(faults);
+        Ok(config)
+    }
+
+    fn read_jobs(&mut self, jobs: &[&Node], faults: &mut Faults) -> Result<(), ConfigError> {
+        for job in jobs {
+            if job.is_null() {
+                return Err(ConfigError::at(
+                    job.line,
+                    "empty or null scrape config section",
+                ));
+            }
+            let job_config = ScrapeConfig::read(job, &self.global, faults)?;
+            if self
+                .scrape_configs
+                .iter()
+                .any(|known| known.job_name == job_config.job_name)
+            {
+                return Err(ConfigError::at(
+                    job.line,
+                    format!(
+                        "found multiple scrape configs with job name {:?}",
+                        job_config.job_name
+                    ),
+                ));
+            }
+            self.scrape_configs.push(job_config);
+        }
+        Ok(())
+    }
+
+    /// Adds the jobs of a file that `scrape_config_files` matched. Relative paths in it count from its own folder.
+    pub fn add_scrape_config_file(&mut self, text: &str, path: &Path) -> Result<(), ConfigError> {
+        let shown = path.display().to_string();
+        let node = crate::yaml::parse(text).map_err(|e| e.in_file(&shown))?;
+        let mut faults = Faults::default();
+        let mut fields = Fields::open(&node, "config.ScrapeConfigs", &mut faults);
+        let jobs = fields.list("scrape_configs", &mut faults);
+        fields.close(&mut faults);
+        let before = self.scrape_configs.len();
+        let result = self.read_jobs(&jobs, &mut faults);
+        faults.finish(result).map_err(|e| e.in_file(&shown))?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        for job in &mut self.scrape_configs[before..] {
+            job.resolve_paths(dir);
+        }
+        Ok(())
+    }
+
+    /// Makes relative paths count from `dir`, the folder of the configuration file. Jobs of included files must not be
+    /// there yet.
+    pub fn resolve_paths(&mut self, dir: &Path) {
+        let globs = self
+            .rule_files
+            .iter_mut()
+            .chain(&mut self.scrape_config_files);
+        let logs = [
+            &mut self.global.query_log_file,
+            &mut self.global.scrape_failure_log_file,
+        ];
+        globs.chain(logs).for_each(|path| resolve(dir, path));
+        for job in &mut self.scrape_configs {
+            job.resolve_paths(dir);
+        }
+    }
+
+    /// The jobs by name.
+    pub fn jobs(&self) -> HashMap<&str, &ScrapeConfig> {
+        self.scrape_configs
+            .iter()
+            .map(|job| (job.job_name.as_str(), job))
+            .collect()
+    }
+
+    /// Discovery mechanisms that jobs ask for and this build lacks, as (job, mechanism).
+    pub fn lacking_discovery(&self) -> Vec<(&str, &'static str)> {
+        let lacking = |config: &SdConfig| match config {
+            SdConfig::Lacking(name) => Some(*name),
+            SdConfig::Static(_) | SdConfig::File(_) | SdConfig::Http(_) => None,
+        };
+        self.scrape_configs
+            .iter()
+            .flat_map(|job| {
+                let name = job.job_name.as_str();
+                job.sd_configs
+                    .iter()
+                    .filter_map(lacking)
+                    .map(move |mechanism| (name, mechanism))
+            })
+            .collect()
+    }
+}
+
+impl ScrapeConfig {
+    fn resolve_paths(&mut self, dir: &Path) {
+        resolve(dir, &mut self.scrape_failure_log_file);
+        self.http.resolve_paths(dir);
+        for config in &mut self.sd_configs {
+            match config {
+                SdConfig::File(file) => file.files.iter_mut().for_each(|path| resolve(dir, path)),
+                SdConfig::Http(http) => http.http.resolve_paths(dir),
+                SdConfig::Static(_) | SdConfig::Lacking(_) => {}
+            }
+        }
+    }
+}
+
+/// Makes a relative path count from `dir`; an empty one stays empty.
+pub(crate) fn resolve(dir: &Path, path: &mut String) {
+    if !path.is_empty() && Path::new(path.as_str()).is_relative() {
+        let joined: PathBuf = dir.join(&path);
+        *path = joined.to_string_lossy().into_owned();
+    }
+}
+
+fn has_content(node: &Node) -> bool {
+    match &node.value {
+        crate::yaml::Value::Null => false,
+        crate::yaml::Value::Sequence(items) => !items.is_empty(),
+        crate::yaml::Value::Mapping(pairs) => pairs.iter().any(|(_, value)| has_content(value)),
+        crate::yaml::Value::Scalar { .. } => true,
+    }
+}
+
+fn read_globs(
+    fields: &mut Fields<'_>,
+    name: &str,
+    what: &str,
+    faults: &mut Faults,
+) -> Result<Vec<String>, ConfigError> {
+    let line = fields.line;
+    let globs = fields.strings(name, faults).unwrap_or_default();
+    match globs.iter().find(|glob| !star_only_in_last_element(glob)) {
+        Some(glob) => Err(ConfigError::at(
+            line,
+            format!("invalid {what} file path {glob:?}"),
+        )),
+        None => Ok(globs),
+    }
+}
+
+#[cfg(test)]
+#[path = "prometheus/tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, &|name| (name == "HOST").then(|| "web-1".to_string()))
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).expect_err("refused").to_string()
+}
+
+#[test]
+fn defaults_flow_from_global_to_jobs() {
+    let config = parse(
+        "global:\n  scrape_interval: 5s\n  sample_limit: 7\n  external_labels: {host: '$HOST', dollar: $$, gone: '${NOPE}x'}\n\
+         scrape_configs:\n- job_name: a\n  static_configs:\n  - targets: ['x:1']\n    labels: {env: p}\n- job_name: b\n  scrape_interval: 1m\n  sample_limit: 9\n",
+    )
+    .expect("loads");
+    assert_eq!(
+        config.global.scrape_timeout, 5000,
+        "the default timeout shrinks to the interval"
+    );
+    assert_eq!(
+        config.global.external_labels.to_string(),
+        r#"{dollar="$", gone="x", host="web-1"}"#
+    );
+    assert_eq!(config.warnings.len(), 1);
+    let [a, b] = &config.scrape_configs[..] else {
+        panic!("two jobs")
+    };
+    assert_eq!(
+        (a.scrape_interval, a.scrape_timeout, a.limits.samples),
+        (5000, 5000, 7)
+    );
+    assert_eq!(
+        (b.scrape_interval, b.scrape_timeout, b.limits.samples),
+        (60_000, 5000, 9)
+    );
+    assert_eq!(a.metrics_path, "/metrics");
+    assert!(a.http.follow_redirects && a.enable_compression && a.honor_timestamps);
+}
+
+#[test]
+fn what_is_printed_loads_again_and_hides_secrets() {
+    let text = "global:\n  external_labels: {a: 'true', b: 'x: y'}\nscrape_configs:\n- job_name: 'n: o'\n  params: {m: [a, b]}\n  basic_auth: {username: u, password: hunter2}\n  tls_config: {insecure_skip_verify: true}\n  relabel_configs:\n  - {source_labels: [a, b], regex: '(.*);-', target_label: c, replacement: ''}\n  file_sd_configs:\n  - files: [x/*.yml]\n  static_configs:\n  - targets: ['h:1', 'i:2']\n    labels: {l: v}\n  - targets: []\nstorage: {tsdb: {retention: {time: 1d, size: 1GB}}, exemplars: {max_exemplars: 5}}\n";
+    let config = parse(text).expect("loads");
+    let printed = crate::print::print(&config);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let again =
+        parse(&printed.replace("<secret>", "hunter2")).unwrap_or_else(|e| panic!("{e}\n{printed}"));
+    assert_eq!(crate::print::print(&again), printed);
+    assert_eq!(again.global.external_labels, config.global.external_labels);
+    assert_eq!(again.storage, config.storage);
+    assert_eq!(again.scrape_configs[0].sd_configs.len(), 3);
+}
+
+#[test]
+fn refusals_name_line_and_field() {
+    assert_eq!(
+        refusal("global:\n  scrape_intervall: 1s\nfoo: 1\n"),
+        "yaml: unmarshal errors:\n  line 2: field scrape_intervall not found in type config.plain\n  line 3: field foo not found in type config.plain"
+    );
+    assert_eq!(
+        refusal("scrape_configs:\n- job_name: a\n- job_name: a\n"),
+        "line 3: found multiple scrape configs with job name \"a\""
+    );
+    assert_eq!(
+        refusal("scrape_configs:\n- job_name: a\n  scrape_interval: 5\n"),
+        "line 3: scrape_interval: not a valid duration string: \"5\""
+    );
+    assert_eq!(
+        refusal("global: {scrape_interval: 1s, scrape_timeout: 2s}"),
+        "line 1: global scrape timeout greater than scrape interval"
+    );
+    assert_eq!(
+        refusal("scrape_configs: [{job_name: a, static_configs: [{targets: ['http://x/']}]}]"),
+        "line 1: \"http://x/\" is not a valid hostname"
+    );
+    assert_eq!(
+        refusal("rule_files: ['a*/b.yml']"),
+        "line 1: invalid rule file path \"a*/b.yml\""
+    );
+}
+
+#[test]
+fn included_files_bring_jobs_and_know_their_folder() {
+    let mut config = parse("scrape_config_files: ['jobs/*.yml']\nscrape_configs: [{job_name: a}]")
+        .expect("loads");
+    config.resolve_paths(Path::new("/etc/p"));
+    assert_eq!(config.scrape_config_files, ["/etc/p/jobs/*.yml"]);
+    let path = Path::new("/etc/p/jobs/x.yml");
+    config
+        .add_scrape_config_file(
+            "scrape_configs: [{job_name: b, bearer_token_file: token}]",
+            path,
+        )
+        .expect("loads");
+    let authorization = config.scrape_configs[1]
+        .http
+        .authorization
+        .as_ref()
+        .expect("token");
+    assert_eq!(authorization.credentials_file, "/etc/p/jobs/token");
+    let error = config
+        .add_scrape_config_file("scrape_configs: [{job_name: a}]", path)
+        .expect_err("twice");
+    assert_eq!(
+        error.to_string(),
+        "parsing YAML file /etc/p/jobs/x.yml: line 1: found multiple scrape configs with job name \"a\""
+    );
+}

@@ -1,0 +1,477 @@
+//! `scrape_configs` and the defaults they take from `global`.
+
+use model::relabel::{NameValidation, RelabelRule};
+
+use crate::decode::{ConfigError, Faults, Fields};
+use crate::http_client::HttpClientConfig;
+use crate::prometheus::Global;
+use crate::sd::{SdConfig, take_sd_configs};
+use crate::yaml::{Node, Value};
+
+/// An exposition format that a scrape may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScrapeProtocol {
+    /// Protobuf, the only one with native histograms.
+    PrometheusProto,
+    /// OpenMetrics 0.0.1.
+    OpenMetricsText001,
+    /// OpenMetrics 1.0.0.
+    OpenMetricsText100,
+    /// The text format.
+    PrometheusText004,
+    /// The text format with UTF-8 names.
+    PrometheusText100,
+}
+
+impl ScrapeProtocol {
+    const ALL: [(&'static str, ScrapeProtocol); 5] = [
+        ("OpenMetricsText0.0.1", ScrapeProtocol::OpenMetricsText001),
+        ("OpenMetricsText1.0.0", ScrapeProtocol::OpenMetricsText100),
+        ("PrometheusProto", ScrapeProtocol::PrometheusProto),
+        ("PrometheusText0.0.4", ScrapeProtocol::PrometheusText004),
+        ("PrometheusText1.0.0", ScrapeProtocol::PrometheusText100),
+    ];
+
+    /// What is asked for when nothing is configured, best first.
+    pub const DEFAULT: [ScrapeProtocol; 4] = [
+        ScrapeProtocol::OpenMetricsText100,
+        ScrapeProtocol::OpenMetricsText001,
+        ScrapeProtocol::PrometheusText100,
+        ScrapeProtocol::PrometheusText004,
+    ];
+
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        ScrapeProtocol::ALL
+            .iter()
+            .find(|(_, p)| *p == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    fn parse(word: &str) -> Result<ScrapeProtocol, String> {
+        ScrapeProtocol::ALL
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, p)| *p)
+            .ok_or_else(|| {
+                let names: Vec<&str> = ScrapeProtocol::ALL.iter().map(|(name, _)| *name).collect();
+                format!(
+                    "unknown scrape protocol {word}, supported: [{}]",
+                    names.join(" ")
+                )
+            })
+    }
+}
+
+/// How names that a target cannot say are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameEscaping {
+    /// Not at all.
+    AllowUtf8,
+    /// Each odd character becomes `_`.
+    Underscores,
+    /// Dots become `_dot_`.
+    Dots,
+    /// `U__` and code points.
+    Values,
+}
+
+impl NameEscaping {
+    const ALL: [(&'static str, NameEscaping); 4] = [
+        ("allow-utf-8", NameEscaping::AllowUtf8),
+        ("underscores", NameEscaping::Underscores),
+        ("dots", NameEscaping::Dots),
+        ("values", NameEscaping::Values),
+    ];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        NameEscaping::ALL
+            .iter()
+            .find(|(_, e)| *e == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// Limits on what one scrape may bring; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeLimits {
+    /// Bytes of a body after decompression.
+    pub body_size: u64,
+    /// Samples after metric relabelling.
+    pub samples: u64,
+    /// Targets of a job.
+    pub targets: u64,
+    /// Labels of a series.
+    pub labels: u64,
+    /// Bytes of a label name.
+    pub label_name_length: u64,
+    /// Bytes of a label value.
+    pub label_value_length: u64,
+    /// Dropped targets that are remembered.
+    pub keep_dropped_targets: u64,
+}
+
+impl ScrapeLimits {
+    pub(crate) fn take(
+        fields: &mut Fields<'_>,
+        faults: &mut Faults,
+        defaults: ScrapeLimits,
+    ) -> Result<ScrapeLimits, ConfigError> {
+        let or = |value: Option<u64>, default: u64| value.filter(|v| *v != 0).unwrap_or(default);
+        Ok(ScrapeLimits {
+            body_size: or(fields.size("body_size_limit", faults)?, defaults.body_size),
+            samples: or(fields.uint("sample_limit", faults), defaults.samples),
+            targets: or(fields.uint("target_limit", faults), defaults.targets),
+            labels: or(fields.uint("label_limit", faults), defaults.labels),
+            label_name_length: or(
+                fields.uint("label_name_length_limit", faults),
+                defaults.label_name_length,
+            ),
+            label_value_length: or(
+                fields.uint("label_value_length_limit", faults),
+                defaults.label_value_length,
+            ),
+            keep_dropped_targets: or(
+                fields.uint("keep_dropped_targets", faults),
+                defaults.keep_dropped_targets,
+            ),
+        })
+    }
+}
+
+/// What is done with histograms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistogramChoices {
+    /// Take native ones.
+    pub scrape_native: bool,
+    /// Take classic ones even beside native ones.
+    pub always_scrape_classic: bool,
+    /// Turn classic ones into native ones with custom buckets.
+    pub convert_classic: bool,
+}
+
+impl HistogramChoices {
+    pub(crate) fn take(
+        fields: &mut Fields<'_>,
+        faults: &mut Faults,
+        defaults: HistogramChoices,
+    ) -> HistogramChoices {
+        HistogramChoices {
+            scrape_native: fields
+                .bool("scrape_native_histograms", faults)
+                .unwrap_or(defaults.scrape_native),
+            always_scrape_classic: fields
+                .bool("always_scrape_classic_histograms", faults)
+                .unwrap_or(defaults.always_scrape_classic),
+            convert_classic: fields
+                .bool("convert_classic_histograms_to_nhcb", faults)
+                .unwrap_or(defaults.convert_classic),
+        }
+    }
+}
+
+/// A job.
+#[derive(Clone, Debug)]
+pub struct ScrapeConfig {
+    /// Its name, the `job` label's default.
+    pub job_name: String,
+    /// Milliseconds between scrapes of a target.
+    pub scrape_interval: i64,
+    /// Milliseconds that a scrape may take.
+    pub scrape_timeout: i64,
+    /// Formats asked for, best first.
+    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// What a body without a usable content type is taken for.
+    pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// Histograms.
+    pub histograms: HistogramChoices,
+    /// Least growth of a native bucket, 0 for any.
+    pub native_histogram_min_bucket_factor: f64,
+    /// Most native buckets, 0 for any.
+    pub native_histogram_bucket_limit: u64,
+    /// Whether `scrape_timeout_seconds` and others are written.
+    pub extra_scrape_metrics: bool,
+    /// Scraped labels win over the target's.
+    pub honor_labels: bool,
+    /// Timestamps of the target count.
+    pub honor_timestamps: bool,
+    /// Series with timestamps get stale markers too.
+    pub track_timestamps_staleness: bool,
+    /// Path of the page.
+    pub metrics_path: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Query parameters, in order of their names.
+    pub params: Vec<(String, Vec<String>)>,
+    /// Whether gzip is asked for.
+    pub enable_compression: bool,
+    /// Limits.
+    pub limits: ScrapeLimits,
+    /// Which names are legal.
+    pub name_validation: NameValidation,
+    /// How names are escaped for targets that cannot say them.
+    pub name_escaping: NameEscaping,
+    /// Where failed scrapes are logged.
+    pub scrape_failure_log_file: String,
+    /// How to ask.
+    pub http: HttpClientConfig,
+    /// Where targets come from.
+    pub sd_configs: Vec<SdConfig>,
+    /// Rules for targets.
+    pub relabel_configs: Vec<RelabelRule>,
+    /// Rules for scraped series.
+    pub metric_relabel_configs: Vec<RelabelRule>,
+}
+
+pub(crate) fn take_protocols(
+    fields: &mut Fields<'_>,
+    faults: &mut Faults,
+    place: &str,
+) -> Result<Option<Vec<ScrapeProtocol>>, ConfigError> {
+    let line = fields.line;
+    let Some(words) = fields.strings("scrape_protocols", faults) else {
+        return Ok(None);
+    };
+    if words.is_empty() {
+        return Err(ConfigError::at(
+            line,
+            format!("scrape_protocols cannot be empty {place}"),
+        ));
+    }
+    let mut protocols = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if words[..at]
+            .iter()
+            .any(|earlier| earlier.eq_ignore_ascii_case(word))
+        {
+            return Err(ConfigError::at(
+                line,
+                format!("duplicated protocol in scrape_protocols, got {words:?} {place}"),
+            ));
+        }
+        protocols.push(
+            ScrapeProtocol::parse(word)
+                .map_err(|e| ConfigError::at(line, format!("{e} {place}")))?,
+        );
+    }
+    Ok(Some(protocols))
+}
+
+pub(crate) fn take_validation(
+    fields: &mut Fields<'_>,
+    faults: &mut Faults,
+) -> Result<Option<NameValidation>, ConfigError> {
+    let line = fields.line;
+    match fields
+        .string("metric_name_validation_scheme", faults)
+        .as_deref()
+    {
+        None | Some("") => Ok(None),
+        Some("utf8") => Ok(Some(NameValidation::Utf8)),
+        Some("legacy") => Ok(Some(NameValidation::Legacy)),
+        Some(other) => Err(ConfigError::at(
+            line,
+            format!("unrecognized ValidationScheme: {other:?}"),
+        )),
+    }
+}
+
+pub(crate) fn take_escaping(
+    fields: &mut Fields<'_>,
+    faults: &mut Faults,
+    place: &str,
+) -> Result<Option<NameEscaping>, ConfigError> {
+    let line = fields.line;
+    let Some(word) = fields.string("metric_name_escaping_scheme", faults) else {
+        return Ok(None);
+    };
+    if word.is_empty() {
+        return Ok(None);
+    }
+    NameEscaping::ALL
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, e)| Some(*e))
+        .ok_or_else(|| {
+            ConfigError::at(
+                line,
+                format!("unknown metric name escaping scheme {word:?}{place}"),
+            )
+        })
+}
+
+impl ScrapeConfig {
+    pub(crate) fn read(
+        node: &Node,
+        global: &Global,
+        faults: &mut Faults,
+    ) -> Result<ScrapeConfig, ConfigError> {
+        let at = |message: String| ConfigError::at(node.line, message);
+        let mut fields = Fields::open(node, "config.plain", faults);
+        let job_name = fields.string("job_name", faults).unwrap_or_default();
+        if job_name.is_empty() {
+            return Err(at("job_name is empty".into()));
+        }
+        let place = format!("for scrape config with job name {job_name:?}");
+        let (scrape_interval, scrape_timeout) = read_times(&mut fields, global, &place, faults)?;
+        let validation = take_validation(&mut fields, faults)?;
+        let name_validation = validation.unwrap_or(global.name_validation);
+        let escaping = take_escaping(&mut fields, faults, &format!(" {place}"))?;
+        let name_escaping = match (escaping, validation) {
+            (Some(escaping), _) => escaping,
+            (None, None) => global.name_escaping,
+            (None, Some(NameValidation::Legacy)) => NameEscaping::Underscores,
+            (None, Some(NameValidation::Utf8)) => NameEscaping::AllowUtf8,
+        };
+        if name_escaping == NameEscaping::AllowUtf8 && name_validation == NameValidation::Legacy {
+            return Err(at(
+                "utf8 metric names requested but validation scheme is not set to UTF8".into(),
+            ));
+        }
+        let histograms = HistogramChoices::take(&mut fields, faults, global.histograms);
+        let scrape_protocols = match take_protocols(&mut fields, faults, &place)? {
+            Some(protocols) => protocols,
+            None => global.scrape_protocols_for(histograms.scrape_native),
+        };
+        let fallback_scrape_protocol = match fields.string("fallback_scrape_protocol", faults) {
+            None => None,
+            Some(word) if word.is_empty() => None,
+            Some(word) => Some(
+                ScrapeProtocol::parse(&word)
+                    .map_err(|e| at(format!("invalid fallback_scrape_protocol {place}: {e}")))?,
+            ),
+        };
+        let scheme = fields
+            .string("scheme", faults)
+            .unwrap_or_else(|| "http".into());
+        let params = read_params(&mut fields, faults);
+        let limits = ScrapeLimits::take(&mut fields, faults, global.limits)?;
+        let http = HttpClientConfig::take(&mut fields, faults)?;
+        let sd_configs = take_sd_configs(&mut fields, faults)?;
+        let targets_rules = fields.list("relabel_configs", faults);
+        let metric_rules = fields.list("metric_relabel_configs", faults);
+        let relabel_configs = crate::relabel::read_rules(
+            &targets_rules,
+            "empty or null target relabeling rule in scrape config",
+            name_validation,
+            faults,
+        )?;
+        let metric_relabel_configs = crate::relabel::read_rules(
+            &metric_rules,
+            "empty or null metric relabeling rule in scrape config",
+            name_validation,
+            faults,
+        )?;
+        if relabel_configs.is_empty() {
+            check_static_addresses(&sd_configs).map_err(at)?;
+        }
+        let config = ScrapeConfig {
+            scrape_interval,
+            scrape_timeout,
+            scrape_protocols,
+            fallback_scrape_protocol,
+            histograms,
+            native_histogram_min_bucket_factor: fields
+                .float("native_histogram_min_bucket_factor", faults)
+                .unwrap_or(0.0),
+            native_histogram_bucket_limit: fields
+                .uint("native_histogram_bucket_limit", faults)
+                .unwrap_or(0),
+            extra_scrape_metrics: fields
+                .bool("extra_scrape_metrics", faults)
+                .unwrap_or(global.extra_scrape_metrics),
+            honor_labels: fields.bool("honor_labels", faults).unwrap_or(false),
+            honor_timestamps: fields.bool("honor_timestamps", faults).unwrap_or(true),
+            track_timestamps_staleness: fields
+                .bool("track_timestamps_staleness", faults)
+                .unwrap_or(false),
+            metrics_path: fields
+                .string("metrics_path", faults)
+                .filter(|path| !path.is_empty())
+                .unwrap_or_else(|| "/metrics".into()),
+            scheme: if scheme.is_empty() {
+                "http".into()
+            } else {
+                scheme
+            },
+            params,
+            enable_compression: fields.bool("enable_compression", faults).unwrap_or(true),
+            limits,
+            name_validation,
+            name_escaping,
+            scrape_failure_log_file: fields
+                .string("scrape_failure_log_file", faults)
+                .filter(|path| !path.is_empty())
+                .unwrap_or_else(|| global.scrape_failure_log_file.clone()),
+            http,
+            sd_configs,
+            relabel_configs,
+            metric_relabel_configs,
+            job_name,
+        };
+        fields.close(faults);
+        Ok(config)
+    }
+}
+
+fn read_times(
+    fields: &mut Fields<'_>,
+    global: &Global,
+    place: &str,
+    faults: &mut Faults,
+) -> Result<(i64, i64), ConfigError> {
+    let line = fields.line;
+    let interval = fields
+        .duration("scrape_interval", faults)?
+        .filter(|ms| *ms != 0)
+        .unwrap_or(global.scrape_interval);
+    let timeout = fields
+        .duration("scrape_timeout", faults)?
+        .filter(|ms| *ms != 0);
+    if timeout.is_some_and(|timeout| timeout > interval) {
+        return Err(ConfigError::at(
+            line,
+            format!("scrape timeout greater than scrape interval {place}"),
+        ));
+    }
+    Ok((
+        interval,
+        timeout.unwrap_or(global.scrape_timeout.min(interval)),
+    ))
+}
+
+fn read_params(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<(String, Vec<String>)> {
+    let Some(node) = fields.take("params") else {
+        return Vec::new();
+    };
+    let Value::Mapping(pairs) = &node.value else {
+        faults.add(node.line, "cannot unmarshal into url.Values");
+        return Vec::new();
+    };
+    let mut params: Vec<(String, Vec<String>)> = pairs
+        .iter()
+        .map(|(key, values)| {
+            let values = crate::decode::list(values, faults)
+                .into_iter()
+                .filter_map(|value| crate::decode::string(value, faults))
+                .collect();
+            (key.name.clone(), values)
+        })
+        .collect();
+    params.sort();
+    params
+}
+
+/// Without relabelling an address is final, so it can be judged at load time.
+fn check_static_addresses(sd_configs: &[SdConfig]) -> Result<(), String> {
+    for config in sd_configs {
+        let SdConfig::Static(group) = config else {
+            continue;
+        };
+        if let Some(address) = group.targets.iter().find(|address| address.contains('/')) {
+            return Err(format!("{address:?} is not a valid hostname"));
+        }
+    }
+    Ok(())
+}
