@@ -85,7 +85,10 @@ pub fn put_record(
 }
 
 /// The record at `offset` and the offset after it, or `None` at the end of the data.
-pub fn record_at(file: &Bytes, offset: usize) -> Result<Option<(HeadChunk, usize)>, HeadChunkError> {
+pub fn record_at(
+    file: &Bytes,
+    offset: usize,
+) -> Result<Option<(HeadChunk, usize)>, HeadChunkError> {
     let past_end = HeadChunkError::PastEnd(offset);
     let rest = file.get(offset..).unwrap_or_default();
     if rest.len() < RECORD_BYTES_MIN {
@@ -112,7 +115,11 @@ pub fn record_at(file: &Bytes, offset: usize) -> Result<Option<(HeadChunk, usize
     debug_assert!(start > FIXED);
     let actual = crc(&rest[..start + len]);
     if actual != expected {
-        return Err(HeadChunkError::Checksum { offset, expected, actual });
+        return Err(HeadChunkError::Checksum {
+            offset,
+            expected,
+            actual,
+        });
     }
     let chunk = HeadChunk {
         series,
@@ -139,7 +146,10 @@ mod tests {
         let bytes = Bytes::from(file.clone());
         check_header(&bytes).unwrap();
         let (chunk, next) = record_at(&bytes, 8).unwrap().unwrap();
-        assert_eq!((chunk.series, chunk.min_time, chunk.max_time), (1, 1000, 61000));
+        assert_eq!(
+            (chunk.series, chunk.min_time, chunk.max_time),
+            (1, 1000, 61000)
+        );
         assert_eq!(chunk.data[..], data[..]);
         assert_eq!(next, end);
         assert_eq!(record_at(&bytes, next), Ok(None));
@@ -156,8 +166,8 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let data = [
-            0x00, 0x05, 0xd0, 0x0f, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x98, 0x75, 0x30, 0x97, 0xff, 0xe0, 0x00, 0x57,
-            0xff, 0xdb, 0x02, 0xc0,
+            0x00, 0x05, 0xd0, 0x0f, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x98, 0x75, 0x30, 0x97, 0xff,
+            0xe0, 0x00, 0x57, 0xff, 0xdb, 0x02, 0xc0,
         ];
         let mut record = Vec::new();
         put_record(&mut record, 1, 1000, 61000, 1, &data);

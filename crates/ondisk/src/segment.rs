@@ -81,10 +81,13 @@ pub fn chunk_at(segment: &Bytes, offset: usize) -> Result<(Encoding, Bytes), Seg
     let expected = fields.be32().map_err(past_end)?;
     let actual = crc(body);
     if actual != expected {
-        return Err(SegmentError::Checksum { offset, expected, actual });
+        return Err(SegmentError::Checksum {
+            offset,
+            expected,
+            actual,
+        });
     }
-    let encoding =
-        Encoding::from_byte(body[0]).map_err(|err| SegmentError::Chunk(offset, err))?;
+    let encoding = Encoding::from_byte(body[0]).map_err(|err| SegmentError::Chunk(offset, err))?;
     Ok((encoding, segment.slice(start + 1..start + 1 + len)))
 }
 
@@ -116,8 +119,8 @@ mod tests {
     #[test]
     fn golden_chunk_and_damage() {
         let data = [
-            0x00, 0x05, 0xd0, 0x0f, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x98, 0x75, 0x30, 0x97, 0xff, 0xe0, 0x00, 0x57,
-            0xff, 0xdb, 0x02, 0xc0,
+            0x00, 0x05, 0xd0, 0x0f, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0x98, 0x75, 0x30, 0x97, 0xff,
+            0xe0, 0x00, 0x57, 0xff, 0xdb, 0x02, 0xc0,
         ];
         let mut segment = HEADER.to_vec();
         put_chunk(&mut segment, Encoding::Xor, &data);
@@ -126,7 +129,10 @@ mod tests {
         assert_eq!(segment.len() - 8, chunk_len(&data));
         check_header(&segment).unwrap();
         let whole = Bytes::from(segment.clone());
-        assert_eq!(chunk_at(&whole, 8).unwrap(), (Encoding::Xor, Bytes::copy_from_slice(&data)));
+        assert_eq!(
+            chunk_at(&whole, 8).unwrap(),
+            (Encoding::Xor, Bytes::copy_from_slice(&data))
+        );
         assert_eq!(chunk_at(&whole, 999), Err(SegmentError::PastEnd(999)));
         for bit in 64..segment.len() * 8 {
             let mut damaged = segment.clone();

@@ -17,7 +17,10 @@ pub struct Interval {
 
 impl Interval {
     /// All of time: as a tombstone in the log, the series itself is gone.
-    pub const ALL: Interval = Interval { min: i64::MIN, max: i64::MAX };
+    pub const ALL: Interval = Interval {
+        min: i64::MIN,
+        max: i64::MAX,
+    };
 
     /// Whether `t` lies within.
     pub fn contains(self, t: i64) -> bool {
@@ -46,11 +49,22 @@ impl Intervals {
         if new.min > new.max {
             return;
         }
-        let from = self.0.partition_point(|i| i.max < new.min.saturating_sub(1));
-        let to = self.0.partition_point(|i| i.min <= new.max.saturating_add(1)).max(from);
+        let from = self
+            .0
+            .partition_point(|i| i.max < new.min.saturating_sub(1));
+        let to = self
+            .0
+            .partition_point(|i| i.min <= new.max.saturating_add(1))
+            .max(from);
         let joined = match self.0.get(from..to) {
-            Some([first, .., last]) => Interval { min: first.min.min(new.min), max: last.max.max(new.max) },
-            Some([one]) => Interval { min: one.min.min(new.min), max: one.max.max(new.max) },
+            Some([first, .., last]) => Interval {
+                min: first.min.min(new.min),
+                max: last.max.max(new.max),
+            },
+            Some([one]) => Interval {
+                min: one.min.min(new.min),
+                max: one.max.max(new.max),
+            },
             _ => new,
         };
         self.0.splice(from..to, [joined]);
@@ -137,7 +151,9 @@ impl Tombstones {
 
     /// Series with intervals, by reference.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Intervals)> {
-        self.0.iter().map(|(series, intervals)| (*series, intervals))
+        self.0
+            .iter()
+            .map(|(series, intervals)| (*series, intervals))
     }
 
     /// Drops all that ends before `t`, and all of series that `keep` does not want.
@@ -183,7 +199,9 @@ impl Tombstones {
         }
         let mut tombstones = Tombstones::default();
         while !head.is_empty() {
-            let mut entry = || Ok::<_, crate::fields::BadField>((head.uvarint()?, head.varint()?, head.varint()?));
+            let mut entry = || {
+                Ok::<_, crate::fields::BadField>((head.uvarint()?, head.varint()?, head.varint()?))
+            };
             let (series, min, max) = entry().map_err(|_| TombstonesError::Size)?;
             tombstones.add(series, Interval { min, max });
         }
@@ -202,15 +220,27 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(i64, i64)]) -> Intervals {
-        pairs.iter().map(|&(min, max)| Interval { min, max }).collect()
+        pairs
+            .iter()
+            .map(|&(min, max)| Interval { min, max })
+            .collect()
     }
 
     #[test]
     fn intervals_join() {
-        assert_eq!(of(&[(5, 8), (1, 3), (4, 4)]).as_slice(), [Interval { min: 1, max: 8 }]);
+        assert_eq!(
+            of(&[(5, 8), (1, 3), (4, 4)]).as_slice(),
+            [Interval { min: 1, max: 8 }]
+        );
         assert_eq!(of(&[(1, 2), (4, 5), (10, 11)]).as_slice().len(), 3);
-        assert_eq!(of(&[(1, 2), (4, 5), (10, 11), (3, 9)]).as_slice(), [Interval { min: 1, max: 11 }]);
-        assert_eq!(of(&[(i64::MIN, 0), (1, i64::MAX)]).as_slice(), [Interval::ALL]);
+        assert_eq!(
+            of(&[(1, 2), (4, 5), (10, 11), (3, 9)]).as_slice(),
+            [Interval { min: 1, max: 11 }]
+        );
+        assert_eq!(
+            of(&[(i64::MIN, 0), (1, i64::MAX)]).as_slice(),
+            [Interval::ALL]
+        );
         assert_eq!(of(&[(3, 1)]).as_slice(), []);
         let some = of(&[(1, 2), (10, 20)]);
         assert!(some.contains(2) && !some.contains(3) && some.contains(10));
@@ -222,7 +252,13 @@ mod tests {
     fn golden_file() {
         let mut t = Tombstones::default();
         assert_eq!(t.to_bytes(), [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0]);
-        t.add(2, Interval { min: 1000, max: 2000 });
+        t.add(
+            2,
+            Interval {
+                min: 1000,
+                max: 2000,
+            },
+        );
         let file = [
             0x01, 0x30, 0xba, 0x30, 0x01, 0x02, 0xd0, 0x0f, 0xa0, 0x1f, 0xa3, 0x96, 0x36, 0x94,
         ];
@@ -233,6 +269,9 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(Tombstones::from_bytes(&damaged).is_err(), "bit {bit}");
         }
-        assert_eq!(Tombstones::from_bytes(&file[..8]), Err(TombstonesError::Size));
+        assert_eq!(
+            Tombstones::from_bytes(&file[..8]),
+            Err(TombstonesError::Size)
+        );
     }
 }
