@@ -14,7 +14,7 @@ pub enum SdConfig {
     /// Targets in files.
     File(FileSdConfig),
     /// Targets from an HTTP server.
-    Http(HttpSdConfig),
+    Http(Box<HttpSdConfig>),
     /// A mechanism that upstream has and this build has not; carries its name (`consul`, ...).
     Lacking(&'static str),
 }
@@ -100,7 +100,7 @@ pub fn take_sd_configs(
         configs.push(SdConfig::File(read_file(node, faults)?));
     }
     for node in fields.list("http_sd_configs", faults) {
-        configs.push(SdConfig::Http(read_http(node, faults)?));
+        configs.push(SdConfig::Http(Box::new(read_http(node, faults)?)));
     }
     for name in LACKING.iter().chain(&LACKING_LATER) {
         let section = format!("{name}_sd_configs");

@@ -1,0 +1,185 @@
+//! An HTTP server that is hard to hold up: at most so many connections, slow headers are cut off, a stop lets running
+//! requests finish.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+
+use crate::shutdown::Shutdown;
+
+/// How a server treats its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Connections at one time, over all listeners.
+    pub max_connections: usize,
+    /// How long a request's header may take, and a connection be idle.
+    pub read_timeout: Duration,
+    /// How long requests may go on after the stop.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> ServerLimits {
+        ServerLimits {
+            max_connections: 512,
+            read_timeout: Duration::from_secs(300),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves `router` on all listeners until the stop, then waits for running requests, `shutdown_grace` at most.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    router: Router,
+    limits: ServerLimits,
+    shutdown: Shutdown,
+) {
+    let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let work = accept(
+                listener,
+                router.clone(),
+                limits,
+                connections.clone(),
+                shutdown.clone(),
+            );
+            tokio::spawn(work)
+        })
+        .collect();
+    for task in accepting {
+        // A panicking accept loop ends its listener only; the others go on.
+        let _ = task.await;
+    }
+    let all = limits.max_connections.max(1) as u32;
+    // Every permit back means that every connection has ended.
+    let _ = tokio::time::timeout(limits.shutdown_grace, connections.acquire_many(all)).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    limits: ServerLimits,
+    connections: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let Some(Ok(permit)) = shutdown.or(connections.clone().acquire_owned()).await else {
+            return;
+        };
+        let Some(accepted) = shutdown.or(listener.accept()).await else {
+            return;
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                // Out of file descriptors, mostly: others need time to close.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            serve_connection(stream, router, limits, shutdown).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    limits: ServerLimits,
+    shutdown: Shutdown,
+) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    let remote = stream.peer_addr().ok();
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(remote) = remote {
+            request
+                .extensions_mut()
+                .insert(axum::extract::ConnectInfo(remote));
+        }
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request.map(axum::body::Body::new)).await?) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.read_timeout)
+        .max_buf_size(1 << 20)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // Errors are the client's: it went away or spoke nonsense.
+        _ = &mut connection => return,
+        () = shutdown.wait() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    async fn start(
+        limits: ServerLimits,
+    ) -> (
+        String,
+        crate::shutdown::ShutdownTrigger,
+        tokio::task::JoinHandle<()>,
+    ) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("address").to_string();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let (trigger, shutdown) = crate::shutdown::channel();
+        let task = tokio::spawn(serve(vec![listener], router, limits, shutdown));
+        (address, trigger, task)
+    }
+
+    #[tokio::test]
+    async fn answers_and_stops() {
+        let (address, trigger, task) = start(ServerLimits::default()).await;
+        let mut stream = TcpStream::connect(&address).await.expect("connect");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("write");
+        let mut buffer = vec![0; 1024];
+        let n = stream.read(&mut buffer).await.expect("read");
+        assert!(String::from_utf8_lossy(&buffer[..n]).ends_with("hello"));
+        trigger.stop();
+        task.await.expect("ends");
+        assert!(TcpStream::connect(&address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn slow_headers_are_cut_off() {
+        let limits = ServerLimits {
+            read_timeout: Duration::from_millis(100),
+            ..ServerLimits::default()
+        };
+        let (address, _trigger, _task) = start(limits).await;
+        let mut stream = TcpStream::connect(&address).await.expect("connect");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: ")
+            .await
+            .expect("write");
+        let mut rest = Vec::new();
+        // The server closes, with or without a word.
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
+    }
+}
