@@ -1,0 +1,128 @@
+//! `http_sd_configs`: targets as a JSON list from a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use configfile::sd::HttpSdConfig;
+use env::{Clock, Registry};
+use net::http_client::HttpClient;
+
+use crate::group::TargetGroup;
+
+/// The label with the address that a target comes from.
+const URL: &str = "__meta_url";
+/// No list of targets is as long as this.
+const MAX_BODY: usize = 256 << 20;
+
+/// Publishes the server's groups for as long as it is polled. A failed request keeps what was there.
+pub async fn run(
+    config: HttpSdConfig,
+    user_agent: String,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    publish: impl Fn(Vec<TargetGroup>) + Send,
+) {
+    let failures = registry.counter(
+        "prometheus_sd_http_failures_total",
+        "Number of HTTP service discovery refresh failures.",
+    );
+    let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
+    loop {
+        match fetch(&config, &user_agent, interval).await {
+            Ok(groups) => publish(groups),
+            Err(error) => {
+                failures.inc();
+                tracing::error!(component = "discovery manager", discovery = "http", err = %error, "Unable to refresh target groups");
+            }
+        }
+        clock.sleep(interval).await;
+    }
+}
+
+async fn fetch(
+    config: &HttpSdConfig,
+    user_agent: &str,
+    interval: Duration,
+) -> Result<Vec<TargetGroup>, String> {
+    let client = HttpClient::new(&config.http, user_agent).map_err(|e| e.to_string())?;
+    let request = client
+        .get(&config.url)
+        .map_err(|e| e.to_string())?
+        .header("Accept", "application/json")
+        .header(
+            "X-Prometheus-Refresh-Interval-Seconds",
+            model::number::format_float(interval.as_secs_f64()),
+        )
+        .timeout(interval);
+    let mut response = request
+        .send()
+        .await
+        .map_err(|e| e.without_url().to_string())?;
+    if response.status() != 200 {
+        return Err(format!("server returned HTTP status {}", response.status()));
+    }
+    let content_type = response
+        .headers()
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("")
+        .to_string();
+    if !is_json(&content_type) {
+        return Err(format!("unsupported content type {content_type:?}"));
+    }
+    let mut body = Vec::new();
+    while let Some(part) = response
+        .chunk()
+        .await
+        .map_err(|e| e.without_url().to_string())?
+    {
+        if body.len() + part.len() > MAX_BODY {
+            return Err(format!(
+                "the list of targets is longer than {MAX_BODY} bytes"
+            ));
+        }
+        body.extend_from_slice(&part);
+    }
+    parse(&body, &configfile::secret::redact_url(&config.url))
+}
+
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+        && parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"))
+}
+
+fn parse(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, String> {
+    // JSON proper first, so that faults are told in its terms; the reader of target files takes it from there.
+    serde_json::from_slice::<Vec<serde_json::Value>>(body).map_err(|e| e.to_string())?;
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    let groups = configfile::sd::parse_target_file(text).map_err(|e| e.to_string())?;
+    Ok(groups
+        .iter()
+        .enumerate()
+        .map(|(i, group)| {
+            TargetGroup::from_static(format!("{url}:{i}"), group).with_label(URL, url)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_recorded_answers() {
+        let body = br#"[{"targets": ["a:1"], "labels": {"__meta_x": "y"}}, {"targets": []}]"#;
+        let groups = parse(body, "http://h/sd").expect("parses");
+        assert_eq!(groups[0].source, "http://h/sd:0");
+        assert_eq!(groups[0].labels.get("__meta_url"), Some("http://h/sd"));
+        assert_eq!(groups.len(), 2);
+        assert!(parse(b"[null]", "u").is_err());
+        assert!(parse(b"{}", "u").is_err());
+        assert!(parse(br#"[{"target": []}]"#, "u").is_err());
+        assert!(is_json("application/json; charset=utf-8") && is_json("application/json"));
+        assert!(!is_json("text/plain") && !is_json("application/json; charset=latin1"));
+    }
+}

@@ -1,0 +1,280 @@
+//! Runs the mechanisms that jobs configure and hands on what they find.
+//!
+//! A mechanism that several jobs configure alike runs once. A new configuration keeps those that stay as they are
+//! running, with their targets, and ends the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use configfile::sd::SdConfig;
+use env::{Clock, Registry};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::group::TargetGroup;
+
+/// The groups of every job. A job without targets is there with an empty list.
+pub type Targets = BTreeMap<String, Vec<Arc<TargetGroup>>>;
+
+/// Runs mechanisms. Dropping it ends them.
+pub struct Manager {
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    user_agent: String,
+    providers: Vec<Provider>,
+    shared: Arc<Shared>,
+}
+
+struct Provider {
+    /// `None` for written-down targets: they are cheap and made anew every time.
+    config: Option<SdConfig>,
+    found: Found,
+    task: Option<JoinHandle<()>>,
+}
+
+/// What a mechanism has found so far.
+type Found = Arc<Mutex<Vec<Arc<TargetGroup>>>>;
+
+/// Which jobs read from which mechanisms, and who waits for news.
+struct Shared {
+    jobs: Mutex<Vec<(String, Vec<Found>)>>,
+    news: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn announce(&self) {
+        self.news.send_modify(|version| *version += 1);
+    }
+}
+
+/// Hears of news and reads the targets.
+#[derive(Clone)]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    news: watch::Receiver<u64>,
+}
+
+impl Subscription {
+    /// Ends when there is news since the last call; `false` when there will be none any more.
+    pub async fn changed(&mut self) -> bool {
+        self.news.changed().await.is_ok()
+    }
+
+    /// The targets as they stand.
+    pub fn targets(&self) -> Targets {
+        let jobs = self.shared.jobs.lock();
+        let groups = |found: &Vec<Found>| {
+            found
+                .iter()
+                .flat_map(|found| found.lock().clone())
+                .collect::<Vec<_>>()
+        };
+        jobs.iter()
+            .map(|(job, found)| (job.clone(), groups(found)))
+            .collect()
+    }
+}
+
+impl Manager {
+    /// Nothing runs yet.
+    pub fn new(clock: Arc<dyn Clock>, registry: Registry, user_agent: String) -> Manager {
+        let shared = Shared {
+            jobs: Mutex::default(),
+            news: watch::Sender::new(0),
+        };
+        Manager {
+            clock,
+            registry,
+            user_agent,
+            providers: Vec::new(),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// To hear what is found.
+    pub fn subscribe(&self) -> Subscription {
+        Subscription {
+            shared: self.shared.clone(),
+            news: self.shared.news.subscribe(),
+        }
+    }
+
+    /// Runs what `jobs` configure, ends what they do not. Must be called within the runtime.
+    pub fn apply(&mut self, jobs: &[(String, Vec<SdConfig>)]) {
+        let mut kept: Vec<Provider> = Vec::new();
+        let mut wiring = Vec::with_capacity(jobs.len());
+        for (job, configs) in jobs {
+            let mut found = Vec::with_capacity(configs.len());
+            // All of a job's static groups are one provider, so that their sources differ.
+            for config in merge_static(configs) {
+                let same =
+                    |p: &Provider| p.config.is_some() && p.config.as_ref() == config.config();
+                if let Some(running) = kept.iter().find(|p| same(p)) {
+                    found.push(running.found.clone());
+                    continue;
+                }
+                let at = self.providers.iter().position(same);
+                let provider = match at {
+                    Some(at) => self.providers.swap_remove(at),
+                    None => self.start(&config),
+                };
+                found.push(provider.found.clone());
+                kept.push(provider);
+            }
+            wiring.push((job.clone(), found));
+        }
+        for gone in std::mem::replace(&mut self.providers, kept) {
+            gone.stop();
+        }
+        *self.shared.jobs.lock() = wiring;
+        self.shared.announce();
+    }
+
+    fn start(&self, config: &Merged) -> Provider {
+        let found: Found = Arc::default();
+        let publish = {
+            let (found, shared) = (found.clone(), self.shared.clone());
+            move |groups: Vec<TargetGroup>| {
+                *found.lock() = groups.into_iter().map(Arc::new).collect();
+                shared.announce();
+            }
+        };
+        let (clock, registry) = (self.clock.clone(), self.registry.clone());
+        let task = match config {
+            Merged::Static(groups) => {
+                *found.lock() = groups.iter().cloned().map(Arc::new).collect();
+                None
+            }
+            Merged::Dynamic(SdConfig::File(file)) => Some(tokio::spawn(crate::file::run(
+                file.clone(),
+                clock,
+                registry,
+                publish,
+            ))),
+            Merged::Dynamic(SdConfig::Http(http)) => {
+                let agent = self.user_agent.clone();
+                let config = http.as_ref().clone();
+                Some(tokio::spawn(crate::http::run(
+                    config, agent, clock, registry, publish,
+                )))
+            }
+            Merged::Dynamic(SdConfig::Static(_) | SdConfig::Lacking(_)) => None,
+        };
+        Provider {
+            config: config.config().cloned(),
+            found,
+            task,
+        }
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.providers.drain(..).for_each(Provider::stop);
+    }
+}
+
+impl Provider {
+    fn stop(self) {
+        if let Some(task) = self.task {
+            task.abort();
+        }
+    }
+}
+
+/// A job's mechanisms with its static groups put together.
+enum Merged {
+    Static(Vec<TargetGroup>),
+    Dynamic(SdConfig),
+}
+
+impl Merged {
+    /// What running mechanisms are compared by.
+    fn config(&self) -> Option<&SdConfig> {
+        match self {
+            Merged::Static(_) => None,
+            Merged::Dynamic(config) => Some(config),
+        }
+    }
+}
+
+fn merge_static(configs: &[SdConfig]) -> Vec<Merged> {
+    let mut groups = Vec::new();
+    let mut merged = Vec::new();
+    for config in configs {
+        match config {
+            SdConfig::Static(group) => {
+                groups.push(TargetGroup::from_static(groups.len().to_string(), group));
+            }
+            other => merged.push(Merged::Dynamic(other.clone())),
+        }
+    }
+    if !groups.is_empty() {
+        merged.insert(0, Merged::Static(groups));
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use configfile::sd::{FileSdConfig, StaticConfig};
+    use model::Labels;
+
+    fn fixed(addresses: &[&str]) -> SdConfig {
+        SdConfig::Static(StaticConfig {
+            targets: addresses.iter().map(|a| a.to_string()).collect(),
+            labels: Labels::empty(),
+        })
+    }
+
+    fn count(targets: &Targets, job: &str) -> usize {
+        targets[job].iter().map(|group| group.targets.len()).sum()
+    }
+
+    #[tokio::test]
+    async fn shares_alike_mechanisms_and_follows_new_configurations() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("t.yml");
+        std::fs::write(&path, "- targets: ['f:1']\n").expect("write");
+        let from_file = SdConfig::File(FileSdConfig {
+            files: vec![path.to_string_lossy().into_owned()],
+            refresh_interval: 300_000,
+        });
+        let clock = net::clock::system_clock();
+        let mut manager = Manager::new(clock, Registry::new(), "test".into());
+        let mut subscription = manager.subscribe();
+        manager.apply(&[
+            ("a".into(), vec![fixed(&["s:1", "s:2"]), from_file.clone()]),
+            ("b".into(), vec![from_file.clone()]),
+            ("c".into(), vec![fixed(&["s:3"])]),
+            ("empty".into(), vec![]),
+        ]);
+        assert_eq!(
+            manager
+                .providers
+                .iter()
+                .filter(|p| p.task.is_some())
+                .count(),
+            1
+        );
+        while count(&subscription.targets(), "b") == 0 {
+            assert!(subscription.changed().await);
+        }
+        let targets = subscription.targets();
+        assert_eq!(
+            (
+                count(&targets, "a"),
+                count(&targets, "b"),
+                count(&targets, "c")
+            ),
+            (3, 1, 1)
+        );
+        assert_eq!(count(&targets, "empty"), 0);
+        manager.apply(&[("b".into(), vec![from_file])]);
+        let targets = subscription.targets();
+        assert_eq!(count(&targets, "b"), 1, "what runs on keeps its targets");
+        assert_eq!(targets.len(), 1);
+    }
+}
