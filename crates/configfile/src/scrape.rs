@@ -172,7 +172,7 @@ impl HistogramChoices {
 }
 
 /// A job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScrapeConfig {
     /// Its name, the `job` label's default.
     pub job_name: String,

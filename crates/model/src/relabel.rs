@@ -138,6 +138,12 @@ pub struct RelabelRule {
     validation: NameValidation,
 }
 
+impl PartialEq for RelabelRule {
+    fn eq(&self, other: &RelabelRule) -> bool {
+        self.fields == other.fields && self.validation == other.validation
+    }
+}
+
 impl RelabelRule {
     /// Checks the fields as upstream does and compiles the regex.
     pub fn new(

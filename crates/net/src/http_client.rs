@@ -29,6 +29,9 @@ pub enum ClientError {
     Library(#[from] reqwest::Error),
 }
 
+/// What goes wrong on the way to a server and back.
+pub use reqwest::Error as TransportError;
+
 /// A client for one `http_config`.
 #[derive(Clone, Debug)]
 pub struct HttpClient {

@@ -1,7 +1,6 @@
 //! An HTTP server that is hard to hold up: at most so many connections, slow headers are cut off, a stop lets running
 //! requests finish.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,7 +111,7 @@ async fn serve_connection(
                 .insert(axum::extract::ConnectInfo(remote));
         }
         let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request.map(axum::body::Body::new)).await?) }
+        router.oneshot(request.map(axum::body::Body::new))
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

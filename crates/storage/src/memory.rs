@@ -105,10 +105,7 @@ impl State {
             return *at;
         }
         let at = self.series.len();
-        self.series.push(Stored {
-            labels: labels.clone(),
-            ..Stored::default()
-        });
+        self.series.push(Stored::default());
         self.refs.insert(labels.clone(), at);
         at
     }

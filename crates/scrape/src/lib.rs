@@ -1,0 +1,21 @@
+//! From targets to samples.
+//!
+//! The cores are pure: [`target`] makes targets of discovered labels, [`schedule`] says when to scrape, [`ingest`] turns
+//! a body into appended samples with the help of the [`cache`]. Around them [`fetch`] talks HTTP, [`worker`] is one
+//! target's loop, [`pool`] one job, and [`manager`] all of them.
+
+pub mod cache;
+pub mod fetch;
+pub mod ingest;
+pub mod labels;
+pub mod manager;
+pub mod metadata;
+pub mod metrics;
+pub mod pool;
+pub mod report;
+pub mod schedule;
+pub mod target;
+pub mod worker;
+
+pub use manager::Manager;
+pub use target::{Health, Target, TargetStatus};

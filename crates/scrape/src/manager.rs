@@ -1,0 +1,225 @@
+//! All jobs: brings pools in line with the configuration and with what discovery finds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use configfile::Config;
+use configfile::scrape::ScrapeConfig;
+use discovery::Targets;
+use discovery::manager::Subscription;
+use env::{Clock, Registry};
+use model::Metadata;
+use net::shutdown::Shutdown;
+use parking_lot::Mutex;
+use storage::Appendable;
+
+use crate::fetch::Buffers;
+use crate::metadata::Interner;
+use crate::metrics::ScrapeMetrics;
+use crate::pool::{FetchFactory, Pool, PoolView};
+use crate::schedule::offset_seed;
+use crate::target::Target;
+use crate::worker::Surroundings;
+
+/// News of targets are taken up at most this often.
+const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+
+/// All jobs. Clones share them.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+struct Inner {
+    clock: Arc<dyn Clock>,
+    storage: Arc<dyn Appendable>,
+    fetches: FetchFactory,
+    metrics: ScrapeMetrics,
+    host: String,
+    seed: u64,
+    interner: Interner,
+    buffers: Arc<Buffers>,
+    pools: Mutex<BTreeMap<String, Pool>>,
+    offset_seed: Mutex<u64>,
+    targets: Mutex<Targets>,
+}
+
+impl Manager {
+    /// No jobs as yet. `host` tells this server from its peers; `seed` goes into hashes of foreign text.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        storage: Arc<dyn Appendable>,
+        fetches: FetchFactory,
+        registry: &Registry,
+        host: String,
+        seed: u64,
+    ) -> Manager {
+        Manager(Arc::new(Inner {
+            clock,
+            storage,
+            fetches,
+            metrics: ScrapeMetrics::new(registry),
+            host,
+            seed,
+            interner: Interner::default(),
+            buffers: Arc::default(),
+            pools: Mutex::default(),
+            offset_seed: Mutex::new(0),
+            targets: Mutex::default(),
+        }))
+    }
+
+    /// Takes up a configuration: new jobs start, changed ones restart, those that are gone end. `Err` names the jobs
+    /// that cannot be (their old settings stay) with the reasons; the others are taken up all the same.
+    pub fn apply(&self, config: &Config) -> Result<(), String> {
+        let inner = &self.0;
+        let seed = offset_seed(&inner.host, &config.global.external_labels);
+        let seed_changed = std::mem::replace(&mut *inner.offset_seed.lock(), seed) != seed;
+        let mut faults = Vec::new();
+        let mut pools = inner.pools.lock();
+        let wanted = config.jobs();
+        let gone: Vec<String> = pools
+            .keys()
+            .filter(|job| !wanted.contains_key(job.as_str()))
+            .cloned()
+            .collect();
+        for job in gone {
+            if let Some(pool) = pools.remove(&job) {
+                pool.remove();
+            }
+        }
+        let mut fresh = Vec::new();
+        for (job, job_config) in wanted {
+            if let Some(pool) = pools.get(job)
+                && pool.config() == job_config
+                && !seed_changed
+            {
+                continue;
+            }
+            let fetch = match (inner.fetches)(job_config) {
+                Ok(fetch) => fetch,
+                Err(error) => {
+                    let counter = if pools.contains_key(job) {
+                        &inner.metrics.pool_reloads_failed
+                    } else {
+                        &inner.metrics.pools_failed
+                    };
+                    counter.inc();
+                    faults.push(format!("job {job:?}: {error}"));
+                    continue;
+                }
+            };
+            let pool = match pools.remove(job) {
+                Some(old) => {
+                    inner.metrics.pool_reloads.inc();
+                    old.replace(job_config.clone(), fetch)
+                }
+                None => {
+                    inner.metrics.pools.inc();
+                    let interner = inner.interner.clone();
+                    Pool::new(
+                        job_config.clone(),
+                        fetch,
+                        self.surroundings(),
+                        interner,
+                        inner.seed,
+                    )
+                }
+            };
+            pools.insert(job.to_string(), pool);
+            fresh.push(job.to_string());
+        }
+        // Settings may turn the same groups into other targets.
+        let targets = inner.targets.lock();
+        for job in fresh {
+            if let (Some(pool), Some(groups)) = (pools.get_mut(&job), targets.get(&job)) {
+                pool.sync(groups);
+            }
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.join("; "))
+        }
+    }
+
+    fn surroundings(&self) -> Arc<Surroundings> {
+        let inner = &self.0;
+        Arc::new(Surroundings {
+            clock: inner.clock.clone(),
+            storage: inner.storage.clone(),
+            buffers: inner.buffers.clone(),
+            metrics: inner.metrics.clone(),
+            offset_seed: *inner.offset_seed.lock(),
+        })
+    }
+
+    /// Brings all pools in line with `targets`.
+    pub fn sync(&self, targets: Targets) {
+        let mut pools = self.0.pools.lock();
+        for (job, pool) in pools.iter_mut() {
+            pool.sync(targets.get(job).map_or(&[], |groups| groups.as_slice()));
+        }
+        *self.0.targets.lock() = targets;
+        drop(pools);
+        self.0.interner.sweep();
+    }
+
+    /// Follows discovery until the stop, then ends all loops.
+    pub async fn run(&self, mut discovered: Subscription, shutdown: Shutdown) {
+        while shutdown.or(discovered.changed()).await == Some(true) {
+            self.sync(discovered.targets());
+            if shutdown
+                .or(self.0.clock.sleep(SYNC_INTERVAL))
+                .await
+                .is_none()
+            {
+                break;
+            }
+        }
+        shutdown.wait().await;
+        let pools = std::mem::take(&mut *self.0.pools.lock());
+        for pool in pools.into_values() {
+            pool.stop().await;
+        }
+    }
+
+    /// All targets by job.
+    pub fn view(&self) -> BTreeMap<String, PoolView> {
+        self.0
+            .pools
+            .lock()
+            .iter()
+            .map(|(job, pool)| (job.clone(), pool.view()))
+            .collect()
+    }
+
+    /// The settings of a job.
+    pub fn job_config(&self, job: &str) -> Option<ScrapeConfig> {
+        self.0
+            .pools
+            .lock()
+            .get(job)
+            .map(|pool| pool.config().clone())
+    }
+
+    /// What targets say about their families: of `metric` only, if given.
+    pub fn metadata(&self, metric: Option<&str>) -> Vec<(Arc<Target>, Arc<str>, Arc<Metadata>)> {
+        let memories: Vec<_> = self
+            .0
+            .pools
+            .lock()
+            .values()
+            .flat_map(Pool::memories)
+            .collect();
+        let mut found = Vec::new();
+        for (target, memory) in memories {
+            let memory = memory.lock();
+            for (name, metadata) in memory.metadata.all() {
+                if metric.is_none_or(|metric| *metric == *name) {
+                    found.push((target.clone(), name, metadata));
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,197 @@
+//! Whole days of scraping in virtual time: targets come, go, fail and come back, and the stored series tell it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use configfile::Config;
+use discovery::{TargetGroup, Targets};
+use env::sim::SimClock;
+use env::{Clock as _, Registry};
+use model::Labels;
+use model::sample::is_stale_nan;
+use scrape::Manager;
+use scrape::fetch::{Fetch, FetchError, Fetching, Page};
+use storage::memory::{MemoryStorage, StoredValue};
+
+/// Answers every request at once with a counter; fails while told to.
+#[derive(Default)]
+struct FakeTarget {
+    asked: AtomicU64,
+    down: AtomicBool,
+}
+
+impl Fetch for FakeTarget {
+    fn fetch<'a>(&'a self, _: &'a str, _: Duration, mut buffer: Vec<u8>) -> Fetching<'a> {
+        Box::pin(async move {
+            if self.down.load(Ordering::Relaxed) {
+                return Err(FetchError::Transport("connection refused".into()));
+            }
+            let count = self.asked.fetch_add(1, Ordering::Relaxed);
+            buffer.extend_from_slice(format!("requests_total {count}\n").as_bytes());
+            Ok(Page {
+                content_type: "text/plain; version=0.0.4".into(),
+                body: buffer,
+            })
+        })
+    }
+}
+
+struct World {
+    clock: SimClock,
+    storage: MemoryStorage,
+    manager: Manager,
+    target: Arc<FakeTarget>,
+}
+
+impl World {
+    fn new(config: &str) -> World {
+        let clock = SimClock::starting_at(1_700_000_000_000);
+        let storage = MemoryStorage::new();
+        let target = Arc::new(FakeTarget::default());
+        let answers = target.clone();
+        let manager = Manager::new(
+            Arc::new(clock.clone()),
+            Arc::new(storage.clone()),
+            Arc::new(move |_| Ok(answers.clone() as Arc<dyn Fetch>)),
+            &Registry::new(),
+            "host".into(),
+            1,
+        );
+        let config = Config::parse(config, &|_| None).expect("loads");
+        manager.apply(&config).expect("applies");
+        World {
+            clock,
+            storage,
+            manager,
+            target,
+        }
+    }
+
+    fn sync(&self, addresses: &[&str]) {
+        let group = TargetGroup {
+            source: "0".into(),
+            targets: addresses
+                .iter()
+                .map(|a| Labels::from_pairs([("__address__", a)]))
+                .collect(),
+            labels: Labels::empty(),
+        };
+        let targets: Targets = BTreeMap::from([("j".to_string(), vec![Arc::new(group)])]);
+        self.manager.sync(targets);
+    }
+
+    /// Lets `time` pass; every loop runs as far as it can at each moment.
+    async fn pass(&self, time: Duration) {
+        let end = self.clock.monotonic() + time;
+        settle().await;
+        while self.clock.monotonic() < end {
+            match self.clock.advance_to_next() {
+                Some(_) => settle().await,
+                None => break,
+            }
+        }
+    }
+
+    fn series(&self, name: &str) -> Vec<(i64, f64)> {
+        let dump = self.storage.dump();
+        let (_, samples) = dump
+            .into_iter()
+            .find(|(labels, _)| labels.metric_name() == name)
+            .expect("stored");
+        let float = |v: &StoredValue| match v {
+            StoredValue::Float(v) => *v,
+            other => panic!("a float, not {other:?}"),
+        };
+        samples.iter().map(|(t, v)| (*t, float(v))).collect()
+    }
+}
+
+/// Lets every task run until it waits.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_day_is_even() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 15s}]");
+    world.sync(&["a:1"]);
+    world.pass(Duration::from_secs(86_400)).await;
+    let samples = world.series("requests_total");
+    assert!((5759..=5761).contains(&samples.len()), "{}", samples.len());
+    assert!(
+        samples
+            .windows(2)
+            .all(|w| w[1].0 - w[0].0 == 15_000 && w[1].1 == w[0].1 + 1.0)
+    );
+    assert!(world.series("up").iter().all(|(_, v)| *v == 1.0));
+}
+
+#[tokio::test]
+async fn failures_and_farewells_leave_markers() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 10s}]");
+    world.sync(&["a:1"]);
+    world.pass(Duration::from_secs(60)).await;
+    world.target.down.store(true, Ordering::Relaxed);
+    world.pass(Duration::from_secs(30)).await;
+    let samples = world.series("requests_total");
+    let (before, marker) = samples.split_at(samples.len() - 1);
+    assert!(before.iter().all(|(_, v)| !is_stale_nan(*v)) && is_stale_nan(marker[0].1));
+    let up = world.series("up");
+    let downs: Vec<_> = up.iter().filter(|(_, v)| *v == 0.0).collect();
+    assert_eq!(downs.len(), 3);
+    assert_eq!(
+        downs[0].0, marker[0].0,
+        "the marker stands where the scrape failed first"
+    );
+    world.target.down.store(false, Ordering::Relaxed);
+    world.pass(Duration::from_secs(20)).await;
+    world.sync(&[]);
+    world.pass(Duration::from_secs(60)).await;
+    let last = *world.series("requests_total").last().expect("samples");
+    assert!(is_stale_nan(last.1));
+    assert!(is_stale_nan(world.series("up").last().expect("samples").1));
+    assert_eq!(world.manager.view()["j"].active.len(), 0);
+}
+
+#[tokio::test]
+async fn a_new_interval_goes_on_with_the_same_series() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 10s}]");
+    world.sync(&["a:1"]);
+    world.pass(Duration::from_secs(60)).await;
+    let faster = Config::parse(
+        "scrape_configs: [{job_name: j, scrape_interval: 5s}]",
+        &|_| None,
+    );
+    world
+        .manager
+        .apply(&faster.expect("loads"))
+        .expect("applies");
+    world.pass(Duration::from_secs(60)).await;
+    let samples = world.series("requests_total");
+    assert!(
+        samples.iter().all(|(_, v)| !is_stale_nan(*v)),
+        "no marker in between"
+    );
+}
+
+#[tokio::test]
+async fn too_many_targets_fail_together() {
+    let world =
+        World::new("scrape_configs: [{job_name: j, scrape_interval: 10s, target_limit: 1}]");
+    world.sync(&["a:1", "b:1"]);
+    world.pass(Duration::from_secs(25)).await;
+    assert!(world.series("up").iter().all(|(_, v)| *v == 0.0));
+    let view = world.manager.view();
+    let error = view["j"].active[0].status.lock().last_error.clone();
+    assert_eq!(
+        error,
+        "target_limit exceeded (number of targets: 2, limit: 1)"
+    );
+    world.sync(&["a:1"]);
+    world.pass(Duration::from_secs(25)).await;
+    assert_eq!(world.series("up").last().expect("samples").1, 1.0);
+}
