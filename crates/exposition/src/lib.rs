@@ -5,6 +5,7 @@
 
 pub mod entry;
 pub mod escaping;
+pub mod families;
 pub mod float;
 pub mod negotiation;
 pub mod openmetrics;
@@ -17,6 +18,7 @@ mod scan;
 
 pub use entry::{Entry, ParseError};
 pub use escaping::Escaping;
+pub use families::read_families;
 pub use negotiation::{Format, Protocol};
 pub use openmetrics::OpenMetricsParser;
 pub use parser::Parser;

@@ -210,6 +210,11 @@ impl<'a> TextParser<'a> {
         None
     }
 
+    /// The line of the last entry, counted from 1.
+    pub fn line(&self) -> usize {
+        self.scan.error(String::new()).line
+    }
+
     /// The type that the last `# TYPE` line gave.
     pub fn metric_type(&self) -> MetricType {
         self.kind

@@ -42,7 +42,7 @@ fn sorted(families: &[MetricFamily]) -> Vec<&MetricFamily> {
 }
 
 /// The order of metrics in a family. Labels must be sorted by name.
-pub(crate) fn metric_order(a: &Metric, b: &Metric) -> std::cmp::Ordering {
+pub fn metric_order(a: &Metric, b: &Metric) -> std::cmp::Ordering {
     let values = |m: &Metric| m.labels.len();
     values(a).cmp(&values(b)).then_with(|| {
         a.labels
