@@ -1,4 +1,4 @@
-//! Just enough rtnetlink: dumps of links, neighbours and addresses of our network namespace.
+//! Just enough rtnetlink: dumps of links, neighbours, addresses and queueing disciplines of our network namespace.
 //!
 //! Messages come from the kernel, but are read as carefully as any foreign bytes: lengths are checked, unknown
 //! attributes skipped.
@@ -14,12 +14,19 @@ const NLMSG_DONE: u16 = 3;
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETNEIGH: u16 = 30;
+const RTM_GETQDISC: u16 = 38;
 /// A request for everything there is.
 const DUMP_REQUEST: u16 = 0x0001 | 0x0300;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_STATS: u16 = 7;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_STATS64: u16 = 23;
+const TCA_KIND: u16 = 1;
+const TCA_STATS2: u16 = 7;
+const TCA_STATS_BASIC: u16 = 1;
+const TCA_STATS_QUEUE: u16 = 3;
+/// The parent of a device's outermost discipline.
+const TC_H_ROOT: u32 = u32::MAX;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 /// A neighbour that needs no resolution, such as a multicast address.
@@ -79,6 +86,46 @@ pub struct Address {
     pub address: IpAddr,
     /// Bits of the network part.
     pub prefix: u8,
+}
+
+/// A queueing discipline and what it did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Qdisc {
+    /// The device's name.
+    pub device: String,
+    /// Such as `fq_codel`.
+    pub kind: String,
+    /// Whether it is the device's outermost one.
+    pub is_root: bool,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Packets sent.
+    pub packets: u32,
+    /// Packets dropped.
+    pub drops: u32,
+    /// Packets taken out and put back.
+    pub requeues: u32,
+    /// Packets over a limit.
+    pub overlimits: u32,
+    /// Packets waiting.
+    pub queue_length: u32,
+    /// Bytes waiting.
+    pub backlog: u32,
+}
+
+/// All queueing disciplines.
+pub fn qdiscs() -> io::Result<Vec<Qdisc>> {
+    let links = links()?;
+    let mut found = Vec::new();
+    dump(RTM_GETQDISC, &[0; 20], |body| {
+        if let Some((index, mut qdisc)) = parse_qdisc(body)
+            && let Some(link) = links.iter().find(|link| link.index == index)
+        {
+            qdisc.device = link.name.clone();
+            found.push(qdisc);
+        }
+    })?;
+    Ok(found)
 }
 
 /// All devices.
@@ -232,6 +279,34 @@ fn parse_link(body: &[u8]) -> Option<Link> {
     Some(link)
 }
 
+fn parse_qdisc(body: &[u8]) -> Option<(u32, Qdisc)> {
+    let (index, parent) = (u32_at(body, 4)?, u32_at(body, 12)?);
+    let mut qdisc = Qdisc {
+        is_root: parent == TC_H_ROOT,
+        ..Qdisc::default()
+    };
+    attributes(body.get(20..)?, |kind, payload| match kind {
+        TCA_KIND => qdisc.kind = text(payload),
+        TCA_STATS2 => attributes(payload, |kind, payload| {
+            let at = |i: usize| u32_at(payload, i * 4).unwrap_or(0);
+            match kind {
+                TCA_STATS_BASIC => {
+                    let bytes = payload.get(..8).and_then(|b| b.try_into().ok());
+                    qdisc.bytes = bytes.map_or(0, u64::from_ne_bytes);
+                    qdisc.packets = at(2);
+                }
+                TCA_STATS_QUEUE => {
+                    (qdisc.queue_length, qdisc.backlog, qdisc.drops) = (at(0), at(1), at(2));
+                    (qdisc.requeues, qdisc.overlimits) = (at(3), at(4));
+                }
+                _ => {}
+            }
+        }),
+        _ => {}
+    });
+    Some((index, qdisc))
+}
+
 fn parse_address(body: &[u8]) -> Option<Address> {
     let (prefix, index) = (*body.get(1)?, u32_at(body, 4)?);
     let (mut local, mut address) = (None, None);
@@ -276,6 +351,7 @@ mod tests {
                 .any(|a| a.index == lo.index && a.address == local && a.prefix == 8)
         );
         ipv4_neighbours().unwrap();
+        qdiscs().unwrap();
     }
 
     #[test]
@@ -283,6 +359,7 @@ mod tests {
         for length in 0..64 {
             let body: Vec<u8> = (0..length).map(|i| (i * 37) as u8).collect();
             parse_link(&body);
+            parse_qdisc(&body);
             parse_address(&body);
         }
     }

@@ -74,6 +74,13 @@ fn make_textfile(config: &Config) -> Made {
     }))
 }
 
+fn make_bcache(config: &Config) -> Made {
+    let (paths, priorities) = (config.paths.clone(), config.options.bcache_priority_stats);
+    Ok(Box::new(move |sink: &mut Sink| {
+        bcache::update(&paths, priorities, sink)
+    }))
+}
+
 fn make_rapl(config: &Config) -> Made {
     let (paths, zone_label) = (config.paths.clone(), config.options.rapl_zone_label);
     Ok(Box::new(move |sink: &mut Sink| {
@@ -100,9 +107,24 @@ pub const COLLECTORS: &[Spec] = &[
         make: |c, _| boxed(arp::Arp::new(c)),
     },
     Spec {
+        name: "bcache",
+        on: true,
+        make: |c, _| make_bcache(c),
+    },
+    Spec {
+        name: "bcachefs",
+        on: true,
+        make: |c, _| plain(c, bcachefs::update),
+    },
+    Spec {
         name: "bonding",
         on: true,
         make: |c, _| plain(c, bonding::update),
+    },
+    Spec {
+        name: "btrfs",
+        on: true,
+        make: |c, _| plain(c, btrfs::update),
     },
     Spec {
         name: "buddyinfo",
@@ -183,6 +205,11 @@ pub const COLLECTORS: &[Spec] = &[
         name: "hwmon",
         on: true,
         make: |c, _| boxed(hwmon::Hwmon::new(c)),
+    },
+    Spec {
+        name: "infiniband",
+        on: true,
+        make: |c, _| boxed(infiniband::Infiniband::new(c)),
     },
     Spec {
         name: "interrupts",
@@ -278,6 +305,11 @@ pub const COLLECTORS: &[Spec] = &[
         name: "processes",
         on: false,
         make: |c, _| plain(c, processes::update),
+    },
+    Spec {
+        name: "qdisc",
+        on: false,
+        make: |c, _| boxed(qdisc::Qdisc::new(c)),
     },
     Spec {
         name: "rapl",
@@ -394,12 +426,8 @@ pub const COLLECTORS: &[Spec] = &[
 /// Upstream's collectors that are not built here: their switches are understood, and switching one on by name shows it
 /// as failing, so that nobody takes silence for health.
 pub const NOT_BUILT: &[&str] = &[
-    "bcache",
-    "bcachefs",
-    "btrfs",
     "drm",
     "ethtool",
-    "infiniband",
     "logind",
     "mountstats",
     "network_route",
@@ -407,7 +435,6 @@ pub const NOT_BUILT: &[&str] = &[
     "nvmesubsystem",
     "pcidevice",
     "perf",
-    "qdisc",
     "runit",
     "supervisord",
     "systemd",
