@@ -29,7 +29,7 @@ impl Sysctl {
         ] {
             for text in list {
                 let (name, keys) = match text.split_once(':') {
-                    Some((_, keys)) if keys.is_empty() => {
+                    Some((_, "")) => {
                         return Err(ConfigError(format!("unable to parse {text}")));
                     }
                     Some((name, keys)) => (name, keys.split(',').map(str::to_string).collect()),
