@@ -7,6 +7,7 @@ pub mod entry;
 pub mod escaping;
 pub mod families;
 pub mod float;
+pub mod lint;
 pub mod negotiation;
 pub mod openmetrics;
 pub mod parser;
