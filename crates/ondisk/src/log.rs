@@ -229,10 +229,10 @@ impl LogReader {
                     return Err(fail(LogCause::Padding));
                 }
                 at = page_end;
-                if parts == 0 && at % PAGE == 0 {
+                if parts == 0 && at.is_multiple_of(PAGE) {
                     self.offset = at;
                 }
-                if page_end == segment.len() && at % PAGE != 0 {
+                if page_end == segment.len() && !at.is_multiple_of(PAGE) {
                     return if parts == 0 {
                         Ok(None)
                     } else {

@@ -146,7 +146,7 @@ impl IndexReader {
         let mut fields = Fields::new(&body);
         let count = fields.be32().map_err(|_| bad.clone())?;
         for i in 0..count {
-            if i as usize % SYMBOL_STEP == 0 {
+            if (i as usize).is_multiple_of(SYMBOL_STEP) {
                 let at = start + body.len() - fields.len();
                 self.symbols
                     .push(u32::try_from(at).map_err(|_| bad.clone())?);
@@ -177,7 +177,7 @@ impl IndexReader {
                 names.insert(name.into(), Values::default());
             }
             if let Some(values) = names.get_mut(name) {
-                if values.count % step == 0 {
+                if values.count.is_multiple_of(step) {
                     values.sampled.push(at);
                 }
                 values.count += 1;

@@ -1,0 +1,220 @@
+//! Forgetting what is in blocks: chunks, series, symbols, chunk files, and the log.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use hashbrown::hash_map::HashMap;
+
+use super::{Head, spread};
+use crate::checkpoint;
+use crate::chunk_files::FileRef;
+use crate::failure::DbError;
+use crate::wal;
+
+impl Head {
+    /// Forgets everything before `min`, which is in blocks now. Readers that still look there keep it in memory for a
+    /// while: the next call of [`Head::collect_pending`] tries again.
+    pub(crate) fn truncate_memory(&self, min: i64) -> Result<(), DbError> {
+        if min <= self.min_time.load(Relaxed) && !self.is_empty() {
+            self.min_valid.fetch_max(min, Relaxed);
+            return Ok(());
+        }
+        self.metrics.truncations.inc();
+        self.min_valid.fetch_max(min, Relaxed);
+        self.max_time.fetch_max(min, Relaxed);
+        self.min_time.store(min, Relaxed);
+        *self.pending_collect.lock() = Some(min);
+        self.collect_pending()
+    }
+
+    /// Does what an earlier truncation had to leave to later.
+    pub(crate) fn collect_pending(&self) -> Result<(), DbError> {
+        let Some(min) = *self.pending_collect.lock() else {
+            return Ok(());
+        };
+        if self.isolation.reads_before(min) {
+            return Ok(());
+        }
+        let collected = self.collect(min);
+        match &collected {
+            Ok(()) => *self.pending_collect.lock() = None,
+            Err(_) => self.metrics.truncations_failed.inc(),
+        }
+        collected
+    }
+
+    /// Drops chunks that end before `min`, series without any, and chunk files nobody needs.
+    pub(crate) fn collect(&self, min: i64) -> Result<(), DbError> {
+        let mut empty = Vec::new();
+        let mut removed = 0;
+        let mut oldest = i64::MAX;
+        let mut lowest_file: Option<u32> = None;
+        self.slots.each(|slot, series| {
+            removed += series.truncate(min);
+            if series.is_empty() {
+                empty.push(slot);
+                return;
+            }
+            oldest = oldest.min(series.first_time().unwrap_or(i64::MAX));
+            let late = series.out_of_order.iter().flat_map(|o| o.finished.iter());
+            let files = series.finished.iter().chain(late).map(|c| c.at().file);
+            lowest_file = files.chain(lowest_file).min();
+        });
+        let expiry = if oldest == i64::MAX { min } else { oldest };
+        self.remove_series(&empty, expiry);
+        self.chunk_count.fetch_sub(removed as i64, Relaxed);
+        self.metrics.head_chunks_removed.add(removed);
+        if oldest > min {
+            let bound = oldest.min(self.appendable_from());
+            if bound > min && oldest != i64::MAX {
+                self.min_time.fetch_max(bound, Relaxed);
+                self.min_valid.fetch_max(bound, Relaxed);
+            }
+        }
+        self.symbols.write().compact();
+        self.postings.write().shrink();
+        self.files.truncate(lowest_file)
+    }
+
+    /// Takes series out that are still empty; their log records have to stay while the log reaches back to `expiry`.
+    pub(crate) fn remove_series(&self, slots: &[u32], expiry: i64) {
+        let mut gone = Vec::new();
+        for &slot in slots {
+            let Some(labels) = self.labels_of(slot) else {
+                continue;
+            };
+            let hash = labels.hash64();
+            let mut table = self.shard(hash).write();
+            let Some(mut series) = self.slots.lock(slot) else {
+                continue;
+            };
+            if series.reference == 0 || !series.is_empty() {
+                continue;
+            }
+            let short = hash as u32;
+            if let Ok(entry) = table.find_entry(spread(short), |e| *e == (short, slot)) {
+                entry.remove();
+            }
+            if series.is_stale() {
+                self.stale_count.fetch_sub(1, Relaxed);
+            }
+            let old = std::mem::replace(&mut *series, crate::series::Series::vacant());
+            gone.push((slot, old.reference, old.labels));
+        }
+        if gone.is_empty() {
+            return;
+        }
+        {
+            let slots: std::collections::HashSet<u32> = gone.iter().map(|g| g.0).collect();
+            self.unlogged.lock().retain(|slot| !slots.contains(slot));
+        }
+        {
+            let mut postings = self.postings.write();
+            let symbols = self.symbols.read();
+            for (slot, _, set) in &gone {
+                postings.remove(*slot, symbols.pairs(set));
+            }
+        }
+        let mut symbols = self.symbols.write();
+        let mut expiries = self.expiries.lock();
+        let epoch = self.isolation.epoch();
+        for (slot, reference, set) in &gone {
+            symbols.remove(set);
+            expiries.insert(*reference, expiry);
+            self.slots.give(*slot, epoch);
+        }
+        self.series_count.fetch_sub(gone.len() as i64, Relaxed);
+        self.metrics.series_removed.add(gone.len() as u64);
+    }
+
+    /// Folds the older two thirds of the log into a checkpoint that keeps only what the head still needs.
+    pub(crate) fn truncate_log(&self, min: i64) -> Result<(), DbError> {
+        if min <= self.last_wal_truncation.load(Relaxed) {
+            return Ok(());
+        }
+        let segments = wal::segments(&*self.disk, self.wal.dir())?;
+        let Some(&first) = segments.first() else {
+            return Ok(());
+        };
+        // The new segment keeps the one being written out of the checkpoint.
+        let last = self.wal.next_segment()? - 1;
+        if last < first {
+            return Ok(());
+        }
+        let last = first + (last - first) * 2 / 3;
+        if last <= first {
+            return Ok(());
+        }
+        self.metrics.wal_truncations.inc();
+        self.metrics.checkpoints.inc();
+        let mut live = Vec::with_capacity(self.series_count.load(Relaxed).max(0) as usize);
+        self.slots.each(|_, series| live.push(series.reference));
+        live.sort_unstable();
+        let expiries: HashMap<u64, i64> = self.expiries.lock().clone();
+        let keep = |series: u64| {
+            live.binary_search(&series).is_ok() || expiries.get(&series).is_some_and(|t| *t >= min)
+        };
+        let made = checkpoint::create(
+            &self.disk,
+            self.wal.dir(),
+            (first, last),
+            min,
+            self.wal.compression(),
+            keep,
+        );
+        if let Err(err) = made {
+            self.metrics.checkpoints_failed.inc();
+            self.metrics.wal_truncations_failed.inc();
+            return Err(err);
+        }
+        // The checkpoint stands: from here on failures only leave files behind.
+        if let Err(err) = self.wal.remove_before(last + 1) {
+            tracing::warn!(%err, "remove log segments that a checkpoint replaced");
+        }
+        self.expiries.lock().retain(|_, t| *t >= min);
+        self.metrics.checkpoint_deletions.inc();
+        if let Err(err) = checkpoint::remove_before(&*self.disk, self.wal.dir(), last) {
+            self.metrics.checkpoint_deletions_failed.inc();
+            tracing::warn!(%err, "remove older checkpoints");
+        }
+        self.last_wal_truncation.store(min, Relaxed);
+        Ok(())
+    }
+
+    /// Makes chunks of all out-of-order samples and gives the place of the newest, and the time range of all.
+    pub(crate) fn flush_late(&self) -> Option<(FileRef, i64, i64)> {
+        let mut all: Option<(FileRef, i64, i64)> = None;
+        self.slots.each(|_, series| {
+            let reference = series.reference;
+            if let Some(side) = &mut series.out_of_order {
+                side.flush(reference, &self.files, |_| {});
+                let chunks = side
+                    .finished
+                    .iter()
+                    .map(|c| (c.at(), c.min_time(), c.max_time()));
+                all = chunks
+                    .chain(all)
+                    .reduce(|a, b| (a.0.max(b.0), a.1.min(b.1), a.2.max(b.2)));
+            }
+        });
+        all
+    }
+
+    /// Forgets out-of-order chunks up to `last`, which are in blocks now.
+    pub(crate) fn forget_late(&self, last: FileRef) {
+        let (mut min, mut max) = (i64::MAX, i64::MIN);
+        // No commit may widen the range between looking at its series and storing the new one.
+        let _paused = self.isolation.pause();
+        self.slots.each(|_, series| {
+            let Some(side) = &mut series.out_of_order else {
+                return;
+            };
+            side.forget(last);
+            match side.range() {
+                Some(range) => (min, max) = (min.min(range.0), max.max(range.1)),
+                None => series.out_of_order = None,
+            }
+        });
+        self.late_min.store(min, Relaxed);
+        self.late_max.store(max, Relaxed);
+    }
+}

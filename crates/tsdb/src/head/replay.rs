@@ -1,0 +1,542 @@
+//! Building the head again from head chunk files and the log.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use hashbrown::hash_map::HashMap;
+use model::{Histogram, Labels};
+use ondisk::chunk::{
+    FloatHistogramAppender, FloatHistogramIter, HistogramAppender, HistogramIter, ResetHeader,
+};
+use ondisk::head_chunks::HeadChunk;
+use ondisk::record::{
+    self, AnyHistogram, RecordError, RecordKind, RefExemplar, RefHistogram, RefMarker, RefSample,
+    RefTombstone,
+};
+use ondisk::tombstones::Interval;
+
+use super::Head;
+use crate::checkpoint;
+use crate::chunk_files::FileRef;
+use crate::failure::DbError;
+use crate::merge::Value;
+use crate::out_of_order::histogram_value;
+use crate::series::{Changes, Finished, Incoming};
+use crate::validate;
+use crate::wal::{self, WalError};
+
+/// How far a replay is: segment numbers, as `/api/v1/status/walreplay` shows them.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub(crate) min: AtomicI64,
+    pub(crate) max: AtomicI64,
+    pub(crate) current: AtomicI64,
+}
+
+/// Chunks found in head chunk files, by series.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    in_order: HashMap<u64, Vec<Finished>>,
+    late: HashMap<u64, Vec<Finished>>,
+    /// Place of the newest out-of-order chunk.
+    newest_late: Option<FileRef>,
+}
+
+impl Found {
+    /// Adds a chunk; those with unknown encodings are left out.
+    pub(crate) fn add(&mut self, at: FileRef, chunk: &HeadChunk) {
+        let late = chunk.encoding & ondisk::chunk::OUT_OF_ORDER_BIT != 0;
+        let byte = chunk.encoding & !ondisk::chunk::OUT_OF_ORDER_BIT;
+        let Ok(encoding) = ondisk::chunk::Encoding::from_byte(byte) else {
+            return;
+        };
+        let Some(finished) = Finished::new(chunk.min_time, chunk.max_time, encoding, at) else {
+            return;
+        };
+        match late {
+            true => {
+                self.late.entry(chunk.series).or_default().push(finished);
+                self.newest_late = self.newest_late.max(Some(at));
+            }
+            false => self
+                .in_order
+                .entry(chunk.series)
+                .or_default()
+                .push(finished),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Unknown {
+    samples: u64,
+    histograms: u64,
+    exemplars: u64,
+    metadata: u64,
+    tombstones: u64,
+    markers: u64,
+}
+
+struct Replayer<'a> {
+    head: &'a Head,
+    found: Found,
+    slots: HashMap<u64, u32>,
+    /// References that turned out to be other names of a series, with the newest sample they brought.
+    aliases: HashMap<u64, i64>,
+    min_valid: i64,
+    changes: Changes,
+    created: i64,
+    unknown: Unknown,
+    samples: Vec<RefSample>,
+    histograms: Vec<RefHistogram>,
+    failed: Option<DbError>,
+}
+
+/// A histogram as it can be appended: finer schemas are reduced, impossible ones dropped.
+fn usable(histogram: AnyHistogram) -> Option<AnyHistogram> {
+    let histogram = match histogram {
+        AnyHistogram::Integer(h) if h.schema > 8 => {
+            let mut buf = Vec::new();
+            HistogramAppender::start(&mut buf, ResetHeader::Unknown, 0, &h);
+            let mut iter = HistogramIter::new(&buf[..]).ok()?;
+            iter.next().ok()?;
+            AnyHistogram::Integer(Histogram {
+                reset_hint: h.reset_hint,
+                ..iter.histogram()
+            })
+        }
+        AnyHistogram::Float(h) if h.schema > 8 => {
+            let mut buf = Vec::new();
+            FloatHistogramAppender::start(&mut buf, ResetHeader::Unknown, 0, &h);
+            let mut iter = FloatHistogramIter::new(&buf[..]).ok()?;
+            iter.next().ok()?;
+            let coarse = iter.float_histogram();
+            AnyHistogram::Float(model::FloatHistogram {
+                reset_hint: h.reset_hint,
+                ..coarse
+            })
+        }
+        other => other,
+    };
+    let valid = match &histogram {
+        AnyHistogram::Integer(h) => validate::integer(h),
+        AnyHistogram::Float(h) => validate::float(h),
+    };
+    match valid {
+        Ok(()) => Some(histogram),
+        Err(err) => {
+            tracing::warn!(%err, "drop a histogram from the log");
+            None
+        }
+    }
+}
+
+impl Replayer<'_> {
+    fn record(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let Some(kind) = RecordKind::of(bytes) else {
+            return Ok(());
+        };
+        match kind {
+            RecordKind::Series => record::series(bytes, |reference, pairs| {
+                self.series(reference, &Labels::from_refs(pairs));
+            })?,
+            RecordKind::Samples | RecordKind::SamplesV2 => {
+                let mut samples = std::mem::take(&mut self.samples);
+                samples.clear();
+                record::samples(bytes, &mut samples)?;
+                self.floats(&samples);
+                self.samples = samples;
+            }
+            RecordKind::Tombstones => {
+                let mut tombstones = Vec::new();
+                record::tombstones(bytes, &mut tombstones)?;
+                tombstones.iter().for_each(|t| self.tombstone(t));
+            }
+            RecordKind::Exemplars => {
+                let mut exemplars = Vec::new();
+                record::exemplars(bytes, &mut exemplars)?;
+                exemplars.iter().for_each(|e| self.exemplar(e));
+            }
+            RecordKind::Metadata => record::metadata(bytes, |reference, metadata| {
+                match self
+                    .slots
+                    .get(&reference)
+                    .and_then(|slot| self.head.slots.lock(*slot))
+                {
+                    Some(mut series) => series.metadata = Some(Box::new(metadata)),
+                    None => self.unknown.metadata += 1,
+                }
+            })?,
+            RecordKind::MmapMarkers => {}
+            _ => {
+                let mut histograms = std::mem::take(&mut self.histograms);
+                histograms.clear();
+                record::histograms(bytes, &mut histograms)?;
+                for h in histograms.drain(..) {
+                    self.histogram(h);
+                }
+                self.histograms = histograms;
+            }
+        }
+        Ok(())
+    }
+
+    fn series(&mut self, reference: u64, labels: &Labels) {
+        self.head.last_reference.fetch_max(reference, Relaxed);
+        if labels.is_empty() {
+            return;
+        }
+        let found = match self.head.find_or_create(labels, Some(reference)) {
+            Ok(found) => found,
+            Err(err) => {
+                self.failed = Some(DbError::Options(err.to_string()));
+                return;
+            }
+        };
+        self.slots.insert(reference, found.slot);
+        if found.reference != reference {
+            self.aliases.entry(reference).or_insert(i64::MIN);
+        }
+        let min_valid = self.min_valid;
+        let mut chunks = self.found.in_order.remove(&reference).unwrap_or_default();
+        chunks.retain(|c| c.max_time() >= min_valid);
+        let late = self.found.late.remove(&reference).unwrap_or_default();
+        if chunks.is_empty() && late.is_empty() {
+            return;
+        }
+        let Some(mut series) = self.head.slots.lock(found.slot) else {
+            return;
+        };
+        if !late.is_empty() {
+            series
+                .out_of_order
+                .get_or_insert_default()
+                .finished
+                .extend(late);
+        }
+        if chunks
+            .windows(2)
+            .any(|w| w[1].min_time() <= w[0].max_time())
+        {
+            // Upstream drops all files for this; the log has the samples, so dropping the series' own is enough.
+            tracing::warn!(
+                reference,
+                "out of sequence head chunks; taking the series from the log"
+            );
+            return;
+        }
+        let last = series.last_time();
+        for chunk in chunks.into_iter().filter(|c| c.min_time() > last) {
+            if series.finished.len() == series.finished.capacity() {
+                series.finished.reserve_exact(2);
+            }
+            series.finished.push(chunk);
+            self.created += 1;
+        }
+    }
+
+    fn alias(&mut self, reference: u64, t: i64) {
+        if !self.aliases.is_empty()
+            && let Some(newest) = self.aliases.get_mut(&reference)
+        {
+            *newest = t.max(*newest);
+        }
+    }
+
+    fn floats(&mut self, samples: &[RefSample]) {
+        for s in samples {
+            if s.t < self.min_valid {
+                continue;
+            }
+            let Some(&slot) = self.slots.get(&s.series) else {
+                self.unknown.samples += 1;
+                continue;
+            };
+            if let Some(mut series) = self.head.slots.lock(slot) {
+                let (policy, files) = (self.head.policy, &self.head.files);
+                series.append(
+                    s.t,
+                    Incoming::Float(s.value),
+                    policy,
+                    files,
+                    None,
+                    &mut self.changes,
+                );
+            }
+            self.alias(s.series, s.t);
+        }
+    }
+
+    fn histogram(&mut self, h: RefHistogram) {
+        if h.t < self.min_valid {
+            return;
+        }
+        let Some(&slot) = self.slots.get(&h.series) else {
+            self.unknown.histograms += 1;
+            return;
+        };
+        let Some(histogram) = usable(h.histogram) else {
+            return;
+        };
+        if let Some(mut series) = self.head.slots.lock(slot) {
+            let (policy, files) = (self.head.policy, &self.head.files);
+            let value = Incoming::Histogram(&histogram);
+            series.append(h.t, value, policy, files, None, &mut self.changes);
+        }
+        self.alias(h.series, h.t);
+    }
+
+    fn tombstone(&mut self, t: &RefTombstone) {
+        self.head.last_reference.fetch_max(t.series, Relaxed);
+        let Some(&slot) = self.slots.get(&t.series) else {
+            self.unknown.tombstones += 1;
+            return;
+        };
+        if t.interval == Interval::ALL {
+            self.slots.remove(&t.series);
+            if let Some(mut series) = self.head.slots.lock(slot) {
+                self.created -= series.clear() as i64;
+            }
+            self.head.remove_series(&[slot], self.min_valid);
+        } else if t.interval.max >= self.min_valid
+            && let Some(mut series) = self.head.slots.lock(slot)
+        {
+            series.deleted.get_or_insert_default().add(t.interval);
+        }
+    }
+
+    fn exemplar(&mut self, e: &RefExemplar) {
+        if e.t < self.min_valid {
+            return;
+        }
+        match self
+            .slots
+            .get(&e.series)
+            .and_then(|slot| self.head.labels_of(*slot))
+        {
+            // One that does not fit any more (the ring is smaller now) is no failure.
+            Some(labels) => drop(self.head.exemplars.add(&labels, &e.exemplar(), i64::MAX)),
+            None => self.unknown.exemplars += 1,
+        }
+    }
+
+    fn late_record(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        match RecordKind::of(bytes) {
+            Some(RecordKind::MmapMarkers) => {
+                let mut markers = Vec::new();
+                record::markers(bytes, &mut markers)?;
+                markers.iter().for_each(|m| self.marker(m));
+            }
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
+                let mut samples = Vec::new();
+                record::samples(bytes, &mut samples)?;
+                for s in samples {
+                    if !self.late(s.series, s.t, Value::Float(s.value)) {
+                        self.unknown.samples += 1;
+                    }
+                }
+            }
+            Some(
+                RecordKind::Histograms
+                | RecordKind::FloatHistograms
+                | RecordKind::CustomHistograms
+                | RecordKind::CustomFloatHistograms
+                | RecordKind::HistogramsV2
+                | RecordKind::FloatHistogramsV2,
+            ) => {
+                let mut histograms = Vec::new();
+                record::histograms(bytes, &mut histograms)?;
+                for h in histograms {
+                    let Some(histogram) = usable(h.histogram) else {
+                        continue;
+                    };
+                    if !self.late(h.series, h.t, histogram_value(&histogram)) {
+                        self.unknown.histograms += 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn late(&mut self, reference: u64, t: i64, value: Value) -> bool {
+        let Some(&slot) = self.slots.get(&reference) else {
+            return false;
+        };
+        let Some(mut series) = self.head.slots.lock(slot) else {
+            return false;
+        };
+        let reference = series.reference;
+        let side = series.out_of_order.get_or_insert_default();
+        side.insert(reference, t, value, &self.head.files, |_| {});
+        true
+    }
+
+    /// The samples before a marker are in a chunk file, if that chunk got there.
+    fn marker(&mut self, marker: &RefMarker) {
+        let Some(&slot) = self.slots.get(&marker.series) else {
+            self.unknown.markers += 1;
+            return;
+        };
+        let at = FileRef {
+            file: (marker.chunk >> 32) as u32,
+            offset: marker.chunk as u32,
+        };
+        if self.found.newest_late.is_none_or(|newest| at > newest) {
+            return;
+        }
+        if let Some(mut series) = self.head.slots.lock(slot)
+            && let Some(side) = &mut series.out_of_order
+        {
+            side.samples.clear();
+        }
+    }
+
+    fn walk(
+        &mut self,
+        dir: &Path,
+        segment: u32,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), RecordError>,
+    ) -> Result<(), WalError> {
+        let path = wal::segment_path(dir, segment);
+        let head = self.head;
+        wal::walk_segment(&*head.disk, dir, segment, 0, |bytes| {
+            each(self, bytes).map_err(|err| DbError::corrupt(&path, 0, err))?;
+            match self.failed.take() {
+                Some(err) => Err(err),
+                None => Ok(()),
+            }
+        })
+        .map(|_| ())
+    }
+}
+
+impl Head {
+    /// Replays the log over the chunks in files, repairs it where it is damaged, and begins new segments. Nothing older
+    /// than `min_valid` is taken: blocks have it.
+    pub(crate) fn replay(
+        &self,
+        found: Found,
+        min_valid: i64,
+        progress: &Replay,
+    ) -> Result<(), DbError> {
+        self.min_valid.store(min_valid, Relaxed);
+        let mut replayer = Replayer {
+            head: self,
+            found,
+            slots: HashMap::new(),
+            aliases: HashMap::new(),
+            min_valid,
+            changes: Changes::default(),
+            created: 0,
+            unknown: Unknown::default(),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            failed: None,
+        };
+        let dir = self.wal.dir();
+        let newest = checkpoint::newest(&*self.disk, dir)?;
+        let mut segments = wal::segments(&*self.disk, dir)?;
+        if let Some((covered, folder)) = &newest {
+            for segment in wal::segments(&*self.disk, folder)? {
+                // Damage here is for people to look at: live segments must not pay for it.
+                let walked = replayer.walk(folder, segment, Replayer::record);
+                walked.map_err(|err| err.into_error(folder))?;
+            }
+            segments.retain(|s| s > covered);
+        }
+        progress
+            .min
+            .store(segments.first().map_or(0, |s| i64::from(*s)), Relaxed);
+        progress
+            .max
+            .store(segments.last().map_or(0, |s| i64::from(*s)), Relaxed);
+        for segment in segments {
+            progress.current.store(i64::from(segment), Relaxed);
+            match replayer.walk(dir, segment, Replayer::record) {
+                Ok(()) => {}
+                Err(WalError::Damaged {
+                    segment,
+                    offset,
+                    cause,
+                }) => {
+                    tracing::warn!(segment, offset, %cause, "log is damaged; cutting it there");
+                    self.metrics.wal_corruptions.inc();
+                    wal::repair(&*self.disk, dir, segment, offset)?;
+                    break;
+                }
+                Err(err) => return Err(err.into_error(dir)),
+            }
+        }
+        self.wal.start()?;
+        let wal_unknown = std::mem::take(&mut replayer.unknown);
+        let wbl = self.wbl.read().clone();
+        if let Some(wbl) = wbl {
+            let dir = wbl.dir();
+            for segment in wal::segments(&*self.disk, dir)? {
+                match replayer.walk(dir, segment, Replayer::late_record) {
+                    Ok(()) => {}
+                    Err(WalError::Damaged {
+                        segment,
+                        offset,
+                        cause,
+                    }) => {
+                        tracing::warn!(segment, offset, %cause, "out-of-order log is damaged; cutting it there");
+                        self.metrics.wbl_corruptions.inc();
+                        wal::repair(&*self.disk, dir, segment, offset)?;
+                        break;
+                    }
+                    Err(err) => return Err(err.into_error(dir)),
+                }
+            }
+            wbl.start()?;
+        }
+        let Replayer {
+            aliases,
+            changes,
+            created,
+            unknown,
+            ..
+        } = replayer;
+        self.expiries.lock().extend(aliases);
+        self.chunk_count
+            .fetch_add(created + changes.chunks_created as i64, Relaxed);
+        self.stale_count.fetch_add(changes.stale, Relaxed);
+        self.metrics.head_chunks_created.add(changes.chunks_created);
+        self.report_unknown(&wal_unknown, &unknown);
+        let (mut min, mut max) = (i64::MAX, i64::MIN);
+        self.slots.each(|_, series| {
+            if let Some(first) = series.first_time() {
+                min = min.min(first);
+                max = max.max(series.last_time());
+            }
+            if let Some((first, last)) = series.out_of_order.as_ref().and_then(|o| o.range()) {
+                self.extend_late(first, last);
+            }
+        });
+        if min <= max {
+            self.extend(min.max(min_valid), max);
+        }
+        self.collect(min_valid)
+    }
+
+    fn report_unknown(&self, wal: &Unknown, wbl: &Unknown) {
+        let m = &self.metrics;
+        for (vector, kind, n) in [
+            (&m.wal_unknown_refs, "samples", wal.samples),
+            (&m.wal_unknown_refs, "histograms", wal.histograms),
+            (&m.wal_unknown_refs, "exemplars", wal.exemplars),
+            (&m.wal_unknown_refs, "metadata", wal.metadata),
+            (&m.wal_unknown_refs, "tombstones", wal.tombstones),
+            (&m.wbl_unknown_refs, "samples", wbl.samples),
+            (&m.wbl_unknown_refs, "histograms", wbl.histograms),
+            (&m.wbl_unknown_refs, "mmap_markers", wbl.markers),
+        ] {
+            if n > 0 {
+                vector.with(&[kind]).add(n);
+                tracing::warn!(kind, n, "log records of unknown series");
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The storage engine: samples come in by commits, are safe in the log, live in the head, and end up in blocks.
+//!
+//! [`Db`] is one folder, the same as Prometheus' (either may carry on the other's). It is synchronous; whoever owns it
+//! calls [`Db::maintain`] about once a minute from a thread of its own.
+
+pub mod block;
+mod block_writer;
+pub mod checkpoint;
+mod chunk_files;
+mod compact;
+mod db;
+mod exemplars;
+mod failure;
+mod head;
+mod isolation;
+mod matching;
+mod merge;
+mod metrics;
+mod options;
+mod out_of_order;
+pub mod plan;
+mod postings;
+mod querier;
+mod series;
+mod slots;
+mod symbols;
+mod validate;
+pub mod wal;
+
+pub use block::Block;
+pub use db::{Db, ReplayProgress, Work};
+pub use failure::DbError;
+pub use head::{HeadStats, NamedCount};
+pub use options::Options;
+pub use wal::Durability;
