@@ -12,12 +12,16 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::any;
 use exposition::negotiation::{Protocol, accepts_gzip, negotiate};
-use exposition::{Escaping, write_text};
+use exposition::{write_protobuf, write_text};
 
 use crate::exporter::{NodeExporter, Selection};
 
 /// Formats on offer. Upstream's exporter does not offer OpenMetrics.
-const OFFERED: [Protocol; 2] = [Protocol::PrometheusText1_0_0, Protocol::PrometheusText0_0_4];
+const OFFERED: [Protocol; 3] = [
+    Protocol::PrometheusProto,
+    Protocol::PrometheusText1_0_0,
+    Protocol::PrometheusText0_0_4,
+];
 
 /// An answer, before it is one of a certain HTTP library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +84,10 @@ pub fn metrics_page(
     let families = exporter.collect(&selection);
     let (protocol, escaping) = negotiate(accept, &OFFERED);
     let mut body = Vec::with_capacity(128 * 1024);
-    write_text(&families, escaping, &mut body);
+    match protocol {
+        Protocol::PrometheusProto => write_protobuf(&families, escaping, &mut body),
+        _ => write_text(&families, escaping, &mut body),
+    }
     exporter.counts.ok.fetch_add(1, Ordering::Relaxed);
     let gzip = accepts_gzip(accept_encoding);
     if gzip {
@@ -88,14 +95,10 @@ pub fn metrics_page(
     }
     Page {
         status: StatusCode::OK,
-        content_type: content_type(protocol, escaping),
+        content_type: protocol.content_type(escaping),
         gzip,
         body,
     }
-}
-
-fn content_type(protocol: Protocol, escaping: Escaping) -> String {
-    protocol.content_type(escaping)
 }
 
 fn compress(body: &[u8]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use exposition::{Entry, TextParser};
+use exposition::{Entry, ProtobufBody, ProtobufEntry, ProtobufOptions, TextParser};
 use node_exporter::flags::{self, Invocation};
 use node_exporter::{BuildInfo, NodeExporter, metrics_page};
 
@@ -44,17 +44,23 @@ impl Drop for Running {
 }
 
 fn get(port: u16) -> Option<String> {
+    let body = get_as(port, "text/plain")?;
+    String::from_utf8(body).ok()
+}
+
+fn get_as(port: u16, accept: &str) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .ok()?;
-    stream
-        .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.0 200").then(|| body.to_string())
+    let request = format!("GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let split = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    answer
+        .starts_with(b"HTTP/1.0 200")
+        .then(|| answer[split + 4..].to_vec())
 }
 
 /// Series with their labels, and types by family.
@@ -92,6 +98,17 @@ fn is_ours_alone(series: &str) -> bool {
     .iter()
     .any(|part| series.contains(part))
         || series.contains(r#""node_processes_"#) // processes come and go between two pages
+}
+
+fn values(page: &str) -> BTreeMap<String, f64> {
+    let mut values = BTreeMap::new();
+    let mut parser = TextParser::new(page.as_bytes());
+    while let Some(entry) = parser.next().unwrap() {
+        if let Entry::Series { value, .. } = entry {
+            values.insert(parser.labels().to_string(), value);
+        }
+    }
+    values
 }
 
 #[test]
@@ -148,6 +165,27 @@ fn debians_series_are_ours_too() {
     let exporter = NodeExporter::new(config, clock).unwrap();
     let ours = String::from_utf8(metrics_page(&exporter, "", "", "").body).unwrap();
 
+    // Their protobuf says what their text says.
+    let accept = exposition::Protocol::PrometheusProto.media_type();
+    let body =
+        ProtobufBody::decode(&get_as(port, accept).unwrap(), ProtobufOptions::default()).unwrap();
+    let mut parser = body.entries();
+    let mut in_protobuf = BTreeSet::new();
+    while let Some(entry) = parser.next() {
+        if matches!(entry, ProtobufEntry::Plain(Entry::Series { .. })) {
+            in_protobuf.insert(parser.labels().to_string());
+        }
+    }
+    let in_text = values(&theirs);
+    let lost: Vec<&String> = in_text
+        .keys()
+        .filter(|series| !in_protobuf.contains(*series))
+        .collect();
+    assert!(
+        in_protobuf.len() > 100 && lost.is_empty(),
+        "not in protobuf: {lost:#?}"
+    );
+
     let (their_series, their_types) = read(&theirs);
     let (our_series, our_types) = read(&ours);
     let built = |name: &str| {
@@ -174,16 +212,6 @@ fn debians_series_are_ours_too() {
             assert_eq!(ours, kind, "type of {name}");
         }
     }
-    let values = |page: &str| -> BTreeMap<String, f64> {
-        let mut values = BTreeMap::new();
-        let mut parser = TextParser::new(page.as_bytes());
-        while let Some(entry) = parser.next().unwrap() {
-            if let Entry::Series { value, .. } = entry {
-                values.insert(parser.labels().to_string(), value);
-            }
-        }
-        values
-    };
     // What does not move between two pages must be equal.
     let (theirs, ours) = (values(&theirs), values(&ours));
     let still = [

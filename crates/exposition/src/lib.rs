@@ -11,6 +11,7 @@ pub mod lint;
 pub mod negotiation;
 pub mod openmetrics;
 pub mod parser;
+pub mod protobuf;
 pub mod text;
 pub mod writer;
 
@@ -23,5 +24,6 @@ pub use families::read_families;
 pub use negotiation::{Format, Protocol};
 pub use openmetrics::OpenMetricsParser;
 pub use parser::Parser;
+pub use protobuf::{ProtobufBody, ProtobufEntry, ProtobufOptions, ProtobufParser, write_protobuf};
 pub use text::TextParser;
 pub use writer::{write_openmetrics, write_text};

@@ -1,0 +1,107 @@
+//! Metric families as length-delimited protobuf messages.
+
+use model::{Metric, MetricFamily, MetricType, MetricValue};
+
+use super::wire::{put_bytes, put_double, put_uint, put_varint};
+use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
+
+/// Appends the families, each with its length before it. Families without metrics are left out.
+pub fn write_protobuf(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
+    let mut sorted: Vec<&MetricFamily> =
+        families.iter().filter(|f| !f.metrics.is_empty()).collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let (mut family, mut metric, mut inner) = (Vec::new(), Vec::new(), Vec::new());
+    for source in sorted {
+        family.clear();
+        put_bytes(
+            &mut family,
+            1,
+            escape_metric_name(&source.name, escaping).as_bytes(),
+        );
+        if !source.help.is_empty() {
+            put_bytes(&mut family, 2, source.help.as_bytes());
+        }
+        put_uint(&mut family, 3, kind_number(source.kind));
+        for one in &source.metrics {
+            metric.clear();
+            write_metric(one, source.kind, escaping, &mut inner, &mut metric);
+            put_bytes(&mut family, 4, &metric);
+        }
+        if !source.unit.is_empty() {
+            put_bytes(&mut family, 5, source.unit.as_bytes());
+        }
+        put_varint(out, family.len() as u64);
+        out.extend_from_slice(&family);
+    }
+}
+
+fn kind_number(kind: MetricType) -> u64 {
+    match kind {
+        MetricType::Counter => 0,
+        MetricType::Gauge | MetricType::Info | MetricType::StateSet => 1,
+        MetricType::Summary => 2,
+        MetricType::Unknown => 3,
+        MetricType::Histogram => 4,
+        MetricType::GaugeHistogram => 5,
+    }
+}
+
+fn write_metric(
+    source: &Metric,
+    kind: MetricType,
+    escaping: Escaping,
+    inner: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in &source.labels {
+        inner.clear();
+        put_bytes(inner, 1, escape_label_name(name, escaping).as_bytes());
+        put_bytes(inner, 2, value.as_bytes());
+        put_bytes(out, 1, inner);
+    }
+    inner.clear();
+    let field = match &source.value {
+        MetricValue::Single(value) => {
+            put_double(inner, 1, *value);
+            match kind {
+                MetricType::Counter => 3,
+                MetricType::Unknown => 5,
+                _ => 2,
+            }
+        }
+        MetricValue::Summary {
+            quantiles,
+            sum,
+            count,
+        } => {
+            put_uint(inner, 1, *count);
+            put_double(inner, 2, *sum);
+            for (quantile, value) in quantiles {
+                let mut message = Vec::with_capacity(18);
+                put_double(&mut message, 1, *quantile);
+                put_double(&mut message, 2, *value);
+                put_bytes(inner, 3, &message);
+            }
+            4
+        }
+        MetricValue::Histogram {
+            buckets,
+            sum,
+            count,
+        } => {
+            put_uint(inner, 1, *count);
+            put_double(inner, 2, *sum);
+            for (bound, cumulative) in buckets {
+                let mut message = Vec::with_capacity(20);
+                put_uint(&mut message, 1, *cumulative);
+                put_double(&mut message, 2, *bound);
+                put_bytes(inner, 3, &message);
+            }
+            7
+        }
+    };
+    put_bytes(out, field, inner);
+    if let Some(timestamp) = source.timestamp_ms {
+        put_uint(out, 6, timestamp as u64);
+    }
+}
