@@ -165,8 +165,14 @@ impl Db {
             let mut bytes = [0; 10];
             random.fill(&mut bytes);
             let ulid = Ulid::new(self.clock.now(), bytes);
-            // Two lives with one seed in one millisecond would give the same name.
-            if !self.disk.exists(&self.dir.join(ulid.to_string())) {
+            // Two lives with one seed in one millisecond would give the same name; that of a block which was replaced
+            // would even get the new one deleted.
+            let known = |m: &Meta| {
+                m.compaction.sources.contains(&ulid)
+                    || m.compaction.parents.iter().any(|p| p.ulid == ulid)
+            };
+            let used = self.disk.exists(&self.dir.join(ulid.to_string()));
+            if !used && !self.metas().iter().any(known) {
                 return ulid;
             }
         }

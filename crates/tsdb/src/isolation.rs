@@ -34,7 +34,10 @@ pub(crate) struct Applying<'a> {
 }
 
 /// Where a series stood before the commits of an epoch: epoch and time of its newest sample.
+///
+/// Boxed, for a series pays for it all the time and needs it hardly ever.
 #[derive(Debug, Default, Clone)]
+#[allow(clippy::box_collection)]
 pub(crate) struct Marks(Option<Box<Vec<(u64, i64)>>>);
 
 impl Marks {

@@ -38,7 +38,7 @@ pub struct Options {
     pub log_metadata: bool,
     /// The folder is locked.
     pub lock: bool,
-    /// Seeds the random part of block names.
+    /// Seeds the random part of block names. Must be random where two databases send blocks to one place.
     pub seed: u64,
 }
 

@@ -203,7 +203,7 @@ impl Wal {
         dir: &Path,
         options: WalOptions,
     ) -> Result<Wal, DbError> {
-        if options.segment_bytes == 0 || options.segment_bytes % PAGE as u64 != 0 {
+        if options.segment_bytes == 0 || !options.segment_bytes.is_multiple_of(PAGE as u64) {
             return Err(DbError::Options("invalid segment size".to_owned()));
         }
         disk.create_dir_all(dir)
@@ -504,12 +504,9 @@ impl Cursor {
 
     /// Hands the next record to `each`, if there is one.
     pub fn step(&mut self, mut each: impl FnMut(&[u8])) -> Result<Step, DbError> {
-        match self.reader.next(&self.map) {
-            Ok(Some(record)) => {
-                each(record);
-                return Ok(Step::Record);
-            }
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(record)) = self.reader.next(&self.map) {
+            each(record);
+            return Ok(Step::Record);
         }
         // First whether there is a next segment, then what the current one holds: it does not grow after that.
         let newer = segments(&*self.disk, &self.dir)?

@@ -401,3 +401,35 @@ fn a_full_disk_fails_commits_and_lets_them_go_on_later() {
     site.restart();
     assert_eq!(read_all(&site.open()), want);
 }
+
+#[test]
+fn a_long_gap_loses_nothing() {
+    let site = Site::with(Options {
+        retention: 0,
+        ..Site::new().options.clone()
+    });
+    let db = site.open();
+    let mut want = Samples::new();
+    for hour in 0..16 {
+        merge(&mut want, fill(&db, 3, hour * HOUR, 60, 60_000));
+        db.maintain().unwrap();
+    }
+    for hour in 20_000..20_008 {
+        merge(&mut want, fill(&db, 3, hour * HOUR, 60, 60_000));
+        let before: Vec<_> = db
+            .metas()
+            .iter()
+            .map(|m| (m.min_time / HOUR, m.max_time / HOUR, m.compaction.level))
+            .collect();
+        db.maintain().unwrap();
+        let after: Vec<_> = db
+            .metas()
+            .iter()
+            .map(|m| (m.min_time / HOUR, m.max_time / HOUR, m.compaction.level))
+            .collect();
+        let got: usize = read_all(&db).values().map(Vec::len).sum();
+        let wanted: usize = want.values().map(Vec::len).sum();
+        assert_eq!(got, wanted, "{before:?} {after:?}");
+    }
+    assert_eq!(read_all(&db), want);
+}

@@ -505,9 +505,8 @@ impl<'a> HeadAppender<'a> {
             }
             let Some(labels) = labels else { continue };
             let window = self.window;
-            match head.exemplars.add(&labels, &e.exemplar(), window) {
-                Ok(true) => head.metrics.exemplars_appended.inc(),
-                Ok(false) | Err(_) => {}
+            if let Ok(true) = head.exemplars.add(&labels, &e.exemplar(), window) {
+                head.metrics.exemplars_appended.inc();
             }
         }
     }
