@@ -177,6 +177,11 @@ pub const COLLECTORS: &[Spec] = &[
         make: |c, _| plain(c, drbd::update),
     },
     Spec {
+        name: "drm",
+        on: false,
+        make: |c, _| plain(c, drm::update),
+    },
+    Spec {
         name: "edac",
         on: true,
         make: |c, _| plain(c, edac::update),
@@ -257,6 +262,11 @@ pub const COLLECTORS: &[Spec] = &[
         make: |c, _| plain(c, meminfo_numa::update),
     },
     Spec {
+        name: "mountstats",
+        on: false,
+        make: |c, _| plain(c, mountstats::update),
+    },
+    Spec {
         name: "netclass",
         on: true,
         make: |c, _| boxed(netclass::Netclass::new(c)),
@@ -285,6 +295,11 @@ pub const COLLECTORS: &[Spec] = &[
         name: "nvme",
         on: true,
         make: |c, _| plain(c, nvme::update),
+    },
+    Spec {
+        name: "nvmesubsystem",
+        on: false,
+        make: |c, _| plain(c, nvmesubsystem::update),
     },
     Spec {
         name: "os",
@@ -421,18 +436,20 @@ pub const COLLECTORS: &[Spec] = &[
         on: true,
         make: |c, _| plain(c, zfs::update),
     },
+    Spec {
+        name: "zoneinfo",
+        on: false,
+        make: |c, _| plain(c, zoneinfo::update),
+    },
 ];
 
 /// Upstream's collectors that are not built here: their switches are understood, and switching one on by name shows it
 /// as failing, so that nobody takes silence for health.
 pub const NOT_BUILT: &[&str] = &[
-    "drm",
     "ethtool",
     "logind",
-    "mountstats",
     "network_route",
     "ntp",
-    "nvmesubsystem",
     "pcidevice",
     "perf",
     "runit",
@@ -440,7 +457,6 @@ pub const NOT_BUILT: &[&str] = &[
     "systemd",
     "tcpstat",
     "wifi",
-    "zoneinfo",
 ];
 
 /// The collector of this name.

@@ -116,7 +116,20 @@ fn the_page_is_upstreams() {
     fs::create_dir_all(&base).unwrap();
     for entry in fs::read_dir(&fixtures).unwrap() {
         let entry = entry.unwrap();
-        symlink(entry.path(), base.join(entry.file_name())).unwrap();
+        if entry.file_name() != "proc" {
+            symlink(entry.path(), base.join(entry.file_name())).unwrap();
+        }
+    }
+    // `proc/self` is a link to a process; where the fixtures were copied without links, it is a file that names it.
+    fs::create_dir(base.join("proc")).unwrap();
+    for entry in fs::read_dir(fixtures.join("proc")).unwrap() {
+        let entry = entry.unwrap();
+        let to = base.join("proc").join(entry.file_name());
+        if entry.file_name() == "self" {
+            symlink("10", to).unwrap();
+        } else {
+            symlink(entry.path(), to).unwrap();
+        }
     }
     unpack(&fixtures.join("sys.ttar"), &base);
     unpack(&fixtures.join("udev.ttar"), &base);
