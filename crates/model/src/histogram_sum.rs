@@ -136,6 +136,15 @@ impl HistogramSum {
         self.sum.has_overflow()
     }
 
+    /// Whether any part of the sum is beyond `limit` either way.
+    pub fn is_large(&self, limit: f64) -> bool {
+        [self.sum.count, self.sum.sum, self.sum.zero_count]
+            .iter()
+            .chain(&self.sum.positive_buckets)
+            .chain(&self.sum.negative_buckets)
+            .any(|v| v.abs() > limit)
+    }
+
     /// Multiplies the sum, for means that are updated one by one.
     pub fn scale(&mut self, factor: f64) {
         let hint = self.sum.reset_hint;

@@ -1,0 +1,43 @@
+//! How whoever started a query stops it.
+
+use crate::error::{ErrorKind, QueryError};
+
+/// Why a query has to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its deadline has passed.
+    TimedOut,
+    /// Nobody waits for the answer any more.
+    Canceled,
+}
+
+/// Asked every few thousand samples whether to go on. Implementations read a clock or a flag; the engine has neither.
+pub trait Control: Send + Sync {
+    /// `Some` ends the query.
+    fn stop(&self) -> Option<Stop>;
+}
+
+/// Never stops a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunToEnd;
+
+impl Control for RunToEnd {
+    fn stop(&self) -> Option<Stop> {
+        None
+    }
+}
+
+impl From<Stop> for QueryError {
+    fn from(stop: Stop) -> QueryError {
+        match stop {
+            Stop::TimedOut => QueryError {
+                kind: ErrorKind::Timeout,
+                message: "query timed out in expression evaluation".to_string(),
+            },
+            Stop::Canceled => QueryError {
+                kind: ErrorKind::Canceled,
+                message: "query was canceled in expression evaluation".to_string(),
+            },
+        }
+    }
+}
