@@ -41,6 +41,7 @@ pub mod nfsd;
 pub mod nvme;
 pub mod nvmesubsystem;
 pub mod os;
+pub mod pcidevice;
 pub mod powersupplyclass;
 pub mod pressure;
 pub mod processes;

@@ -307,6 +307,11 @@ pub const COLLECTORS: &[Spec] = &[
         make: |c, _| plain(c, os::update),
     },
     Spec {
+        name: "pcidevice",
+        on: false,
+        make: |c, _| boxed(pcidevice::PciDevice::new(c)),
+    },
+    Spec {
         name: "powersupplyclass",
         on: true,
         make: |c, _| boxed(powersupplyclass::PowerSupplyClass::new(c)),
@@ -450,7 +455,6 @@ pub const NOT_BUILT: &[&str] = &[
     "logind",
     "network_route",
     "ntp",
-    "pcidevice",
     "perf",
     "runit",
     "supervisord",
