@@ -121,7 +121,7 @@ fn edge_share(b: &Bucket, x: f64, keep: Keep) -> (f64, f64) {
             Keep::Above if x == f64::NEG_INFINITY => {
                 (b.count, middle(b.lower, b.upper, Spread::Linear))
             }
-            Keep::Above if b.upper > 0.0 && x >= 0.0 => {
+            Keep::Above if b.upper.is_finite() && x >= 0.0 => {
                 (b.count * (1.0 - x / b.upper), (x + b.upper) / 2.0)
             }
             _ => (0.0, 0.0),

@@ -49,6 +49,8 @@ pub(crate) struct Select {
     pub offset: i64,
     pub at: Option<i64>,
     pub smoothed: bool,
+    /// Of histograms only count and sum are needed.
+    pub skip_buckets: bool,
     pub hints: SelectHints,
     pub pos: PosRange,
 }
@@ -91,6 +93,7 @@ pub(crate) struct Window {
 pub(crate) struct Call {
     pub func: &'static Function,
     pub args: Vec<Arg>,
+    pub pos: PosRange,
     /// For `absent` and `absent_over_time`: the labels to answer with. For `info`: nothing.
     pub labels: model::Labels,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::sample::is_stale_nan;
+use model::{FloatHistogram, ResetHint};
 use ondisk::chunk::{ChunkError, ChunkIter, ValueKind, decode_floats_into};
 use storage::{Chunk, Series};
 
@@ -22,6 +23,29 @@ pub(crate) struct Columns {
     pub hist_starts: Vec<i64>,
 }
 
+/// Count and sum of a histogram. Resets, which are found by comparing buckets, are noted in the hint.
+fn counts_only(mut h: FloatHistogram, prev: &mut Option<FloatHistogram>) -> FloatHistogram {
+    if !is_stale_nan(h.sum) {
+        if h.reset_hint == ResetHint::Unknown
+            && let Some(before) = prev
+        {
+            h.reset_hint = if h.detect_reset(before) {
+                ResetHint::CounterReset
+            } else {
+                ResetHint::NotCounterReset
+            };
+        }
+        *prev = Some(h.clone());
+    }
+    FloatHistogram {
+        reset_hint: h.reset_hint,
+        schema: h.schema,
+        count: h.count,
+        sum: h.sum,
+        ..FloatHistogram::default()
+    }
+}
+
 /// What to decode.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -30,6 +54,8 @@ pub(crate) struct Wanted {
     /// Stale markers end a series for instant selectors; range selectors never see them.
     pub stale_markers: bool,
     pub starts: bool,
+    /// Of histograms only count, sum and what is known of resets are kept.
+    pub skip_buckets: bool,
 }
 
 impl Columns {
@@ -65,8 +91,9 @@ impl Columns {
             end = end.max(c.max_time);
             overlaps
         });
+        let mut prev = None;
         for chunk in chunks() {
-            self.append(chunk, wanted)
+            self.append(chunk, wanted, &mut prev)
                 .map_err(|e| QueryError::damaged(&e))?;
         }
         if overlap {
@@ -75,7 +102,12 @@ impl Columns {
         Ok(())
     }
 
-    fn append(&mut self, chunk: &Chunk, wanted: &Wanted) -> Result<(), ChunkError> {
+    fn append(
+        &mut self,
+        chunk: &Chunk,
+        wanted: &Wanted,
+        prev: &mut Option<FloatHistogram>,
+    ) -> Result<(), ChunkError> {
         let is_float = chunk.encoding.kind() == Some(ValueKind::Float);
         if is_float && !wanted.starts {
             let from = self.times.len();
@@ -109,7 +141,12 @@ impl Columns {
                 }
             } else {
                 self.hist_times.push(t);
-                self.hists.push(Arc::new(iter.at_float_histogram().1));
+                let h = iter.at_float_histogram().1;
+                self.hists.push(Arc::new(if wanted.skip_buckets {
+                    counts_only(h, prev)
+                } else {
+                    h
+                }));
                 if wanted.starts {
                     self.hist_starts.push(iter.start_time());
                 }

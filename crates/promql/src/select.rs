@@ -64,6 +64,7 @@ impl<'q> SelectStream<'q> {
             // Interpolation goes over them.
             stale_markers: !self.select.smoothed,
             starts: self.give == Give::Start,
+            skip_buckets: self.select.skip_buckets,
         }
     }
 }

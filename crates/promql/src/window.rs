@@ -195,6 +195,7 @@ fn input<'q>(window: &'q Window, cx: &'q Cx<'q>) -> Res<Input<'q>> {
                 last: select.hints.end,
                 stale_markers: false,
                 starts: cx.options.use_start_timestamps,
+                skip_buckets: select.skip_buckets,
             },
         ),
         Source::Subquery(node, inner) => {

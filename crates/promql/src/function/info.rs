@@ -159,6 +159,7 @@ fn read(
         last: hints.end,
         stale_markers: true,
         starts: false,
+        skip_buckets: false,
     };
     let mut columns = Columns::default();
     let mut out = Vec::new();

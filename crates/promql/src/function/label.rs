@@ -10,7 +10,7 @@ use crate::error::{QueryError, Res};
 use crate::frame::Frame;
 use crate::grid::Grid;
 use crate::guard::Guard;
-use crate::plan::Call;
+use crate::plan::{Call, Node};
 use crate::stream::{Mapped, Stream, open as open_stream};
 
 /// Applies `change` to the labels of every series; writing the name makes it stay.
@@ -42,6 +42,18 @@ fn relabelled<'q>(
     }))
 }
 
+/// Label names are anything but nothing, and have to be UTF-8.
+fn check_name(call: &Call, at: usize, role: &str) -> Res<()> {
+    match call.args.get(at).map(|a| &a.node) {
+        Some(Node::Text(name, None)) if !name.is_empty() => Ok(()),
+        Some(Node::Text(name, _)) => Err(QueryError::execution(format!(
+            "invalid {role} label name in {}(): {name}",
+            call.func.name
+        ))),
+        _ => text(call, at).map(|_| ()),
+    }
+}
+
 pub(super) fn replace<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
     let (dst, replacement, src, pattern) = (
         text(call, 1)?,
@@ -57,11 +69,7 @@ pub(super) fn replace<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box
     let checked = FastRegex::new(pattern).map_err(|_| invalid())?;
     let regex = regex::Regex::new(&format!("^(?s:{})$", checked.library_syntax()))
         .map_err(|_| invalid())?;
-    if dst.is_empty() {
-        return Err(QueryError::execution(format!(
-            "invalid destination label name in label_replace(): {dst}"
-        )));
-    }
+    check_name(call, 1, "destination")?;
     let replacement = library_template(replacement);
     relabelled(call, grid, cx, dst, move |labels| {
         let captures = regex.captures(labels.get(src).unwrap_or(""))?;
@@ -115,20 +123,10 @@ pub(super) fn join<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
     let mut sources = Vec::new();
     for at in 3..call.args.len() {
         let src = text(call, at)?;
-        if src.is_empty() {
-            return Err(QueryError::execution(format!(
-                "invalid source label name in label_join(): {}",
-                src
-            )));
-        }
+        check_name(call, at, "source")?;
         sources.push(src);
     }
-    if dst.is_empty() {
-        return Err(QueryError::execution(format!(
-            "invalid destination label name in label_join(): {}",
-            dst
-        )));
-    }
+    check_name(call, 1, "destination")?;
     relabelled(call, grid, cx, dst, move |labels| {
         let parts: Vec<&str> = sources
             .iter()

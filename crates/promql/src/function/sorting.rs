@@ -17,7 +17,7 @@ pub(super) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
     let mut input = open_stream(&call.args[0].node, grid, cx)?;
     let range_query = cx.plan.grid.n > 1;
     if range_query {
-        cx.note(Note::SortIneffective, call.args[0].pos);
+        cx.note(Note::SortIneffective, call.pos);
         if !by_value {
             return Ok(input);
         }

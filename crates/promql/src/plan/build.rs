@@ -29,7 +29,7 @@ pub(crate) struct Planner {
     times: Option<(i64, i64)>,
     /// How often each sub-expression occurs at each grid, and its slot once it is shared.
     texts: HashMap<String, usize>,
-    slots: HashMap<(String, i64, i64, usize), usize>,
+    slots: HashMap<(String, i64, i64, usize, bool), usize>,
     shared: Vec<(Node, Grid)>,
 }
 
@@ -84,7 +84,7 @@ impl Planner {
 
     /// Plans `expr`, evaluated once where its value does not change.
     fn node(&mut self, expr: &Expr, grid: Grid, around: &Around) -> Res<Node> {
-        let literal = matches!(expr, Expr::Number(_) | Expr::String(_));
+        let literal = matches!(expr.unwrap_parens(), Expr::Number(_) | Expr::String(_));
         if grid.n > 1 && !literal && expr.value_type() != ValueType::Matrix && is_invariant(expr) {
             let node = self.bare(expr, Grid::instant(grid.start), around)?;
             return Ok(match node {
@@ -99,7 +99,7 @@ impl Planner {
         if !self.texts.is_empty() && is_shareable(expr) {
             let text = expr.to_string();
             if self.texts.contains_key(&text) {
-                let key = (text, grid.start, grid.step, grid.n);
+                let key = (text, grid.start, grid.step, grid.n, around.skips_buckets());
                 if let Some(slot) = self.slots.get(&key) {
                     return Ok(Node::Shared(*slot));
                 }
@@ -131,7 +131,10 @@ impl Planner {
                 }
             }
             Expr::Binary(b) => {
-                let none = Around::default();
+                let mut none = around.bare();
+                if b.op.is_trim() {
+                    none = none.with_buckets();
+                }
                 let lhs = self.node(&b.lhs, grid, &none)?;
                 let rhs = self.node(&b.rhs, grid, &none)?;
                 if let (Node::Number(l), Node::Number(r)) = (&lhs, &rhs) {
@@ -151,9 +154,10 @@ impl Planner {
                     func: Some(a.op.as_str().to_string()),
                     grouping: a.grouping.clone(),
                     by: !a.without,
+                    ..around.bare()
                 };
                 let param = match &a.param {
-                    Some(p) => Some(self.node(p, grid, &Around::default())?),
+                    Some(p) => Some(self.node(p, grid, &around.bare())?),
                     None => None,
                 };
                 Node::Aggregate(Box::new(Aggregate {
@@ -167,11 +171,16 @@ impl Planner {
                     param_pos: a.param.as_ref().map(Expr::pos).unwrap_or_default(),
                 }))
             }
-            Expr::Call(c) => self.call(c, grid)?,
+            Expr::Call(c) => self.call(c, grid, around)?,
         })
     }
 
-    fn call(&mut self, c: &promql_syntax::ast::Call, grid: Grid) -> Res<Node> {
+    fn call(
+        &mut self,
+        c: &promql_syntax::ast::Call,
+        grid: Grid,
+        around: &Around,
+    ) -> Res<Node> {
         let seconds = |ms: i64| Node::Number(ms as f64 / 1000.0);
         match c.func.name {
             "start" => return Ok(seconds(self.start)),
@@ -181,7 +190,7 @@ impl Planner {
             "pi" => return Ok(Node::Number(std::f64::consts::PI)),
             _ => {}
         }
-        let below = Around::call(c.func.name);
+        let below = around.call(c.func.name);
         let mut args = Vec::with_capacity(c.args.len());
         let mut labels = Labels::empty();
         for (i, arg) in c.args.iter().enumerate() {
@@ -207,6 +216,7 @@ impl Planner {
         Ok(Node::Call(Box::new(Call {
             func: c.func,
             args,
+            pos: c.pos,
             labels,
         })))
     }
@@ -274,6 +284,7 @@ impl Planner {
             offset,
             at,
             smoothed: v.smoothed,
+            skip_buckets: around.skips_buckets(),
             hints: around.hints(start, end, step, 0),
             pos: v.pos,
         })
@@ -345,7 +356,7 @@ impl Planner {
                     ));
                 }
                 Ok(Window {
-                    source: Source::Subquery(self.node(&s.expr, inner, around)?, inner),
+                    source: Source::Subquery(self.node(&s.expr, inner, &around.with_buckets())?, inner),
                     range: s.range_ms,
                     offset: s.shift.offset_ms,
                     at,

@@ -104,8 +104,17 @@ impl Querier for View {
 /// Whole series are encoded, whatever range is asked for, so that reset hints are those of storage.
 fn chunks(samples: &BTreeMap<i64, Stored>) -> Result<Vec<Chunk>, StorageError> {
     if samples.values().all(|s| s.start == 0) {
+        // Runs of floats between histograms end chunks, which is what reset hints depend on; the floats themselves come as
+        // chunks of one sample each.
         let plain: Vec<(i64, &StoredValue)> = samples.iter().map(|(t, s)| (*t, &s.value)).collect();
-        return encode(&plain);
+        let mut out = encode(&plain)?;
+        out.retain(|c| c.encoding != Encoding::Xor);
+        out.extend(plain.iter().filter_map(|(t, value)| match value {
+            StoredValue::Float(v) => Some(float_chunk(*t, *v, 0)),
+            _ => None,
+        }));
+        out.sort_by_key(|c| c.min_time);
+        return Ok(out);
     }
     let mut out = Vec::new();
     let mut prev: Option<FloatHistogram> = None;

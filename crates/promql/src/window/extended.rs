@@ -334,6 +334,10 @@ pub(crate) fn smoothed_instants(
                 let (x, y) = (&columns.hists[a], &columns.hists[b]);
                 let counter =
                     !(x.reset_hint == ResetHint::Gauge && y.reset_hint == ResetHint::Gauge);
+                if x.uses_custom_buckets() != y.uses_custom_buckets() {
+                    note(Note::MixedExponentialCustom(name()));
+                    continue;
+                }
                 let mut collect = note;
                 match interpolate_histograms(
                     (columns.hist_times[a], x),
