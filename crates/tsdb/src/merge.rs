@@ -84,7 +84,10 @@ pub(crate) fn encode(samples: &[Sample]) -> Vec<Chunk> {
     let close = |buf: &mut Vec<u8>, open: &Option<Open>, from: usize, to: usize| {
         let encoding = match open {
             None => return None,
-            Some(Open::Float(_)) => Encoding::Xor,
+            Some(Open::Float(a)) => {
+                a.seal(buf);
+                Encoding::Xor
+            }
             Some(Open::Histogram(_)) => Encoding::Histogram,
             Some(Open::FloatHistogram(_)) => Encoding::FloatHistogram,
         };

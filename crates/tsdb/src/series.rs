@@ -211,7 +211,8 @@ impl Series {
     fn open_samples(&self) -> u32 {
         match self.state {
             State::None => 0,
-            _ => u32::from(count(Encoding::Xor, &self.buf)),
+            State::Float(ref a) => u32::from(a.len()),
+            _ => u32::from(count(Encoding::Histogram, &self.buf)),
         }
     }
 
@@ -220,15 +221,35 @@ impl Series {
         self.finished.len() as u64 + u64::from(self.has_open())
     }
 
-    /// Times, encoding and bytes of the open chunk.
-    pub(crate) fn open_chunk(&self) -> Option<(i64, i64, Encoding, &[u8])> {
+    /// Times and encoding of the open chunk.
+    pub(crate) fn open_chunk(&self) -> Option<(i64, i64, Encoding)> {
         let encoding = match &self.state {
             State::None => return None,
             State::Float(_) => Encoding::Xor,
             State::Histogram(_) => Encoding::Histogram,
             State::FloatHistogram(_) => Encoding::FloatHistogram,
         };
-        Some((self.min_time, self.open_last()?, encoding, &self.buf))
+        Some((self.min_time, self.open_last()?, encoding))
+    }
+
+    /// A copy of the open chunk's bytes.
+    pub(crate) fn open_bytes(&self) -> Vec<u8> {
+        let mut copy = self.buf.clone();
+        if let State::Float(a) = &self.state {
+            a.seal(&mut copy);
+        }
+        copy
+    }
+
+    /// Fetches what the next append will touch, so that it is there by then.
+    #[inline]
+    pub(crate) fn expect_append(&self) {
+        // One byte beyond the last is where the next one goes; the address is never read through.
+        prefetch(
+            self.buf
+                .as_ptr()
+                .wrapping_add(self.buf.len().saturating_sub(1)),
+        );
     }
 
     /// Appends a sample if it is newer than all before.
@@ -379,8 +400,12 @@ impl Series {
 
     /// Sends the open chunk to a file.
     pub(crate) fn finish(&mut self, files: &ChunkFiles, changes: &mut Changes) {
-        if let Some((min, max, encoding, data)) = self.open_chunk() {
-            let at = files.write(self.reference, (min, max), encoding.to_byte(), data);
+        if let Some((min, max, encoding)) = self.open_chunk() {
+            if let State::Float(a) = &self.state {
+                a.seal(&mut self.buf);
+            }
+            let times = (min, max);
+            let at = files.write(self.reference, times, encoding.to_byte(), &self.buf);
             if let Some(finished) = Finished::new(min, max, encoding, at) {
                 if self.finished.len() == self.finished.capacity() {
                     self.finished.reserve_exact(2);
@@ -502,6 +527,18 @@ impl Series {
             && self.out_of_order.as_ref().is_none_or(|o| o.is_empty())
             && self.pending == 0
     }
+}
+
+/// Asks the processor to load the cache line of an address.
+#[inline]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint; it reads nothing the program sees and never faults, whatever the address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Makes room for the next sample in small steps: what is reserved stays reserved for every series.

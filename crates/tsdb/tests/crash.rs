@@ -3,6 +3,7 @@
 //! `TITAN_CRASH_SEEDS` sets how many crashes of the machine are tried (each loses another part of what was not synced),
 //! `TITAN_CRASH_FROM` the first of them; a failure prints its seed.
 
+#[path = "support/site.rs"]
 mod support;
 
 use env::sim::disk::Crash;

@@ -1,5 +1,6 @@
 //! Folders that go from us to the real Prometheus and back. Skipped aloud where its programs are not installed.
 
+#[path = "support/site.rs"]
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The life of samples: appended, read, replayed, cut to blocks, compacted, deleted, expired.
 
+#[path = "support/site.rs"]
 mod support;
 
 use model::{Exemplar, Histogram, Labels, MatchOp, Matcher, Span};

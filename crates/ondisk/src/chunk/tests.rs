@@ -18,6 +18,7 @@ fn floats(samples: &[(i64, f64)]) -> Vec<u8> {
     for &(t, v) in samples {
         app.append(&mut buf, t, v).unwrap();
     }
+    app.seal(&mut buf);
     buf
 }
 
@@ -287,6 +288,7 @@ proptest! {
         for &(t, v) in &samples[cut..] {
             app.append(&mut buf, t, v).unwrap();
         }
+        app.seal(&mut buf);
         prop_assert_eq!(read_floats(&buf), bits);
     }
 

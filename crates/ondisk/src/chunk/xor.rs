@@ -150,11 +150,15 @@ fn take_dod<D: AsRef<[u8]>>(reader: &mut BitReader<D>) -> Result<i64, EndOfBits>
 }
 
 /// Where an open XOR chunk stands; the bytes are the caller's.
+///
+/// The sample count is kept here and not in the bytes until [`XorAppender::seal`]: the chunk's first bytes are another
+/// cache line than its last, and an appender has no other business there.
 #[derive(Debug, Clone, Copy)]
 pub struct XorAppender {
     t: i64,
     delta: u64,
     value: u64,
+    n: u16,
     window: XorWindow,
     tail: BitTail,
 }
@@ -168,6 +172,7 @@ impl XorAppender {
             t: 0,
             delta: 0,
             value: 0,
+            n: 0,
             window: XorWindow::NONE,
             tail: BitTail::aligned(),
         }
@@ -178,8 +183,9 @@ impl XorAppender {
         let mut iter = XorIter::new(&buf[..])?;
         while iter.next()? {}
         let bits = iter.reader.data().len() * 8 - iter.reader.bits_left();
-        let (t, delta, value, window) = (iter.t, iter.delta, iter.value, iter.window);
-        if iter.total == 0 {
+        let (t, delta, value, window, n) =
+            (iter.t, iter.delta, iter.value, iter.window, iter.total);
+        if n == 0 {
             return Ok(XorAppender::start(buf));
         }
         let len = bits.div_ceil(8);
@@ -192,6 +198,7 @@ impl XorAppender {
             t,
             delta,
             value,
+            n,
             window,
             tail: BitTail::with_free(free),
         })
@@ -199,10 +206,20 @@ impl XorAppender {
 
     /// Samples in the chunk.
     #[inline]
-    pub fn len(buf: &[u8]) -> u16 {
-        match buf {
-            [a, b, ..] => u16::from_be_bytes([*a, *b]),
-            _ => 0,
+    pub fn len(&self) -> u16 {
+        self.n
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Writes the sample count to the front of the chunk, or of a copy of it.
+    #[inline]
+    pub fn seal(&self, chunk: &mut [u8]) {
+        if let [a, b, ..] = chunk {
+            [*a, *b] = self.n.to_be_bytes();
         }
     }
 
@@ -218,13 +235,12 @@ impl XorAppender {
         self.value
     }
 
-    /// Appends a sample. The caller keeps times ascending and cuts long before [`MAX_SAMPLES`]; a sample beyond it is
+    /// Appends a sample; see [`XorAppender::seal`] for its count. The caller keeps times ascending and cuts long before [`MAX_SAMPLES`]; a sample beyond it is
     /// refused.
     #[inline]
     pub fn append(&mut self, buf: &mut Vec<u8>, t: i64, value: f64) -> Result<(), ChunkError> {
-        let n = XorAppender::len(buf);
         let bits = value.to_bits();
-        match n {
+        match self.n {
             MAX_SAMPLES => return Err(ChunkError::Full),
             0 => {
                 self.tail.put_varint(buf, t);
@@ -245,9 +261,7 @@ impl XorAppender {
         }
         self.t = t;
         self.value = bits;
-        if let [a, b, ..] = &mut buf[..] {
-            [*a, *b] = (n + 1).to_be_bytes();
-        }
+        self.n += 1;
         Ok(())
     }
 }

@@ -145,6 +145,11 @@ impl<'a> HeadAppender<'a> {
                 };
             }
         }
+        let behind = self.newest.saturating_sub(t);
+        if behind > 0 {
+            let delta = &self.head.metrics.out_of_order_delta;
+            delta.observe(behind as f64 / 1000.0);
+        }
         if self.window > 0 {
             return match t >= self.newest.saturating_sub(self.window) {
                 true => Ok(()),
@@ -181,13 +186,6 @@ impl<'a> HeadAppender<'a> {
         if self.newest == i64::MIN {
             self.begin_head(t);
         }
-        let behind = self.newest.saturating_sub(t);
-        if behind > 0 && self.newest != i64::MIN {
-            self.head
-                .metrics
-                .out_of_order_delta
-                .observe(behind as f64 / 1000.0);
-        }
         let (slot, mut series) = self.series_of(handle)?;
         let admitted = self.admit(&series, t, value);
         if let Err(err) = &admitted {
@@ -196,6 +194,7 @@ impl<'a> HeadAppender<'a> {
             return admitted.map(|()| (0, 0));
         }
         series.pending += 1;
+        series.expect_append();
         Ok((slot, series.reference))
     }
 

@@ -163,7 +163,7 @@ impl HeadReader {
         let cut = series.marks.visible_to(self.reading.epoch());
         let touches = |min: i64, max: i64| min <= self.range.max && self.range.min <= max;
         let finished = series.finished.iter().map(|c| (c.min_time(), c.max_time()));
-        let open = series.open_chunk().map(|(min, max, _, _)| (min, max));
+        let open = series.open_chunk().map(|(min, max, _)| (min, max));
         let mut in_order = finished.chain(open).filter(|c| c.0 <= cut);
         let late = series.out_of_order.as_ref().and_then(|o| o.range());
         in_order.any(|(min, max)| touches(min, max)) || late.is_some_and(|r| touches(r.0, r.1))
@@ -209,11 +209,11 @@ impl Head {
                         stored.push((c.min_time(), c.max_time(), c.encoding(), c.at()));
                     }
                 }
-                if let Some((min, max, encoding, data)) = series.open_chunk()
+                if let Some((min, max, encoding)) = series.open_chunk()
                     && touches(min, max)
                     && min <= cut
                 {
-                    let data = Bytes::copy_from_slice(data);
+                    let data = Bytes::from(series.open_bytes());
                     chunks.push(Chunk {
                         min_time: min,
                         max_time: max,

@@ -1,8 +1,10 @@
 //! Building the head again from head chunk files and the log.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
+use env::Disk;
 use hashbrown::hash_map::HashMap;
 use model::{Histogram, Labels};
 use ondisk::chunk::{
@@ -67,6 +69,45 @@ impl Found {
     }
 }
 
+const PAGE: usize = 1024;
+
+/// Slots by reference, in pages: references in a log run in long sequences, so the last page is mostly the right one.
+#[derive(Default)]
+struct SlotTable {
+    pages: Vec<Box<[u32; PAGE]>>,
+    by_number: HashMap<u64, u32>,
+    last: (u64, u32),
+}
+
+impl SlotTable {
+    fn page(&mut self, reference: u64) -> Option<u32> {
+        let number = reference / PAGE as u64;
+        if self.last.0 != number || self.pages.is_empty() {
+            self.last = (number, *self.by_number.get(&number)?);
+        }
+        Some(self.last.1)
+    }
+
+    fn get(&mut self, reference: u64) -> Option<u32> {
+        let page = self.page(reference)?;
+        // Slots are kept one higher, so that zero means none.
+        self.pages[page as usize][reference as usize % PAGE].checked_sub(1)
+    }
+
+    fn set(&mut self, reference: u64, slot: Option<u32>) {
+        let page = match self.page(reference) {
+            Some(page) => page,
+            None => {
+                self.pages.push(Box::new([0; PAGE]));
+                let page = (self.pages.len() - 1) as u32;
+                self.by_number.insert(reference / PAGE as u64, page);
+                page
+            }
+        };
+        self.pages[page as usize][reference as usize % PAGE] = slot.map_or(0, |s| s + 1);
+    }
+}
+
 #[derive(Default)]
 struct Unknown {
     samples: u64,
@@ -80,14 +121,13 @@ struct Unknown {
 struct Replayer<'a> {
     head: &'a Head,
     found: Found,
-    slots: HashMap<u64, u32>,
+    slots: SlotTable,
     /// References that turned out to be other names of a series, with the newest sample they brought.
     aliases: HashMap<u64, i64>,
     min_valid: i64,
     changes: Changes,
     created: i64,
     unknown: Unknown,
-    samples: Vec<RefSample>,
     histograms: Vec<RefHistogram>,
     failed: Option<DbError>,
 }
@@ -141,11 +181,9 @@ impl Replayer<'_> {
                 self.series(reference, &Labels::from_refs(pairs));
             })?,
             RecordKind::Samples | RecordKind::SamplesV2 => {
-                let mut samples = std::mem::take(&mut self.samples);
-                samples.clear();
+                let mut samples = Vec::new();
                 record::samples(bytes, &mut samples)?;
                 self.floats(&samples);
-                self.samples = samples;
             }
             RecordKind::Tombstones => {
                 let mut tombstones = Vec::new();
@@ -160,8 +198,8 @@ impl Replayer<'_> {
             RecordKind::Metadata => record::metadata(bytes, |reference, metadata| {
                 match self
                     .slots
-                    .get(&reference)
-                    .and_then(|slot| self.head.slots.lock(*slot))
+                    .get(reference)
+                    .and_then(|slot| self.head.slots.lock(slot))
                 {
                     Some(mut series) => series.metadata = Some(Box::new(metadata)),
                     None => self.unknown.metadata += 1,
@@ -193,7 +231,7 @@ impl Replayer<'_> {
                 return;
             }
         };
-        self.slots.insert(reference, found.slot);
+        self.slots.set(reference, Some(found.slot));
         if found.reference != reference {
             self.aliases.entry(reference).or_insert(i64::MIN);
         }
@@ -244,26 +282,31 @@ impl Replayer<'_> {
     }
 
     fn floats(&mut self, samples: &[RefSample]) {
-        for s in samples {
-            if s.t < self.min_valid {
-                continue;
+        const AHEAD: usize = 32;
+        let head = self.head;
+        let mut slots = [None; AHEAD];
+        for window in samples.chunks(AHEAD) {
+            // A first round over the window brings the series and the ends of their chunks to the cache.
+            for (s, known) in window.iter().zip(&mut slots) {
+                *known = self.slots.get(s.series);
+                if let Some(series) = known.and_then(|slot| head.slots.lock(slot)) {
+                    series.expect_append();
+                }
             }
-            let Some(&slot) = self.slots.get(&s.series) else {
-                self.unknown.samples += 1;
-                continue;
-            };
-            if let Some(mut series) = self.head.slots.lock(slot) {
-                let (policy, files) = (self.head.policy, &self.head.files);
-                series.append(
-                    s.t,
-                    Incoming::Float(s.value),
-                    policy,
-                    files,
-                    None,
-                    &mut self.changes,
-                );
+            for (s, slot) in window.iter().zip(slots) {
+                if s.t < self.min_valid {
+                    continue;
+                }
+                let Some(mut series) = slot.and_then(|slot| head.slots.lock(slot)) else {
+                    self.unknown.samples += 1;
+                    continue;
+                };
+                let value = Incoming::Float(s.value);
+                let changes = &mut self.changes;
+                series.append(s.t, value, head.policy, &head.files, None, changes);
+                drop(series);
+                self.alias(s.series, s.t);
             }
-            self.alias(s.series, s.t);
         }
     }
 
@@ -271,7 +314,7 @@ impl Replayer<'_> {
         if h.t < self.min_valid {
             return;
         }
-        let Some(&slot) = self.slots.get(&h.series) else {
+        let Some(slot) = self.slots.get(h.series) else {
             self.unknown.histograms += 1;
             return;
         };
@@ -288,12 +331,12 @@ impl Replayer<'_> {
 
     fn tombstone(&mut self, t: &RefTombstone) {
         self.head.last_reference.fetch_max(t.series, Relaxed);
-        let Some(&slot) = self.slots.get(&t.series) else {
+        let Some(slot) = self.slots.get(t.series) else {
             self.unknown.tombstones += 1;
             return;
         };
         if t.interval == Interval::ALL {
-            self.slots.remove(&t.series);
+            self.slots.set(t.series, None);
             if let Some(mut series) = self.head.slots.lock(slot) {
                 self.created -= series.clear() as i64;
             }
@@ -311,8 +354,8 @@ impl Replayer<'_> {
         }
         match self
             .slots
-            .get(&e.series)
-            .and_then(|slot| self.head.labels_of(*slot))
+            .get(e.series)
+            .and_then(|slot| self.head.labels_of(slot))
         {
             // One that does not fit any more (the ring is smaller now) is no failure.
             Some(labels) => drop(self.head.exemplars.add(&labels, &e.exemplar(), i64::MAX)),
@@ -326,15 +369,6 @@ impl Replayer<'_> {
                 let mut markers = Vec::new();
                 record::markers(bytes, &mut markers)?;
                 markers.iter().for_each(|m| self.marker(m));
-            }
-            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
-                let mut samples = Vec::new();
-                record::samples(bytes, &mut samples)?;
-                for s in samples {
-                    if !self.late(s.series, s.t, Value::Float(s.value)) {
-                        self.unknown.samples += 1;
-                    }
-                }
             }
             Some(
                 RecordKind::Histograms
@@ -360,8 +394,16 @@ impl Replayer<'_> {
         Ok(())
     }
 
+    fn late_floats(&mut self, samples: &[RefSample]) {
+        for s in samples {
+            if !self.late(s.series, s.t, Value::Float(s.value)) {
+                self.unknown.samples += 1;
+            }
+        }
+    }
+
     fn late(&mut self, reference: u64, t: i64, value: Value) -> bool {
-        let Some(&slot) = self.slots.get(&reference) else {
+        let Some(slot) = self.slots.get(reference) else {
             return false;
         };
         let Some(mut series) = self.head.slots.lock(slot) else {
@@ -375,7 +417,7 @@ impl Replayer<'_> {
 
     /// The samples before a marker are in a chunk file, if that chunk got there.
     fn marker(&mut self, marker: &RefMarker) {
-        let Some(&slot) = self.slots.get(&marker.series) else {
+        let Some(slot) = self.slots.get(marker.series) else {
             self.unknown.markers += 1;
             return;
         };
@@ -393,23 +435,70 @@ impl Replayer<'_> {
         }
     }
 
-    fn walk(
+    /// Applies the records of segments, in order, while another thread reads and unpacks them. Stops at the first
+    /// segment that cannot be read on.
+    fn apply(
         &mut self,
-        dir: &Path,
-        segment: u32,
-        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), RecordError>,
+        sources: &[(PathBuf, u32)],
+        mut each: impl FnMut(&mut Self, Step) -> Result<(), RecordError>,
     ) -> Result<(), WalError> {
-        let path = wal::segment_path(dir, segment);
-        let head = self.head;
-        wal::walk_segment(&*head.disk, dir, segment, 0, |bytes| {
-            each(self, bytes).map_err(|err| DbError::corrupt(&path, 0, err))?;
-            match self.failed.take() {
-                Some(err) => Err(err),
-                None => Ok(()),
+        let disk = &*self.head.disk;
+        std::thread::scope(|scope| {
+            let (sender, steps) = sync_channel(STEPS);
+            let reader = scope.spawn(move || read(disk, sources, &sender));
+            for step in steps {
+                if let Err(err) = each(self, step) {
+                    // Its checksum was right, so the record was written like this: reading on is safe.
+                    tracing::warn!(%err, "skip a log record");
+                    self.head.metrics.wal_corruptions.inc();
+                }
+                if let Some(err) = self.failed.take() {
+                    return Err(WalError::Other(err));
+                }
+            }
+            match reader.join() {
+                Ok(read) => read,
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         })
-        .map(|_| ())
     }
+}
+
+/// Decoded batches that may wait for being applied.
+const STEPS: usize = 16;
+
+/// What the reading thread hands over.
+enum Step {
+    /// A segment begins.
+    Segment(u32),
+    /// Float samples, decoded.
+    Samples(Vec<RefSample>),
+    /// Any other record.
+    Record(Vec<u8>),
+}
+
+fn read(
+    disk: &dyn Disk,
+    sources: &[(PathBuf, u32)],
+    sender: &SyncSender<Step>,
+) -> Result<(), WalError> {
+    // Nobody takes steps any more when applying has failed; that error is the one that counts.
+    let send = |step| sender.send(step).map_err(|_| DbError::Closed);
+    for (folder, segment) in sources {
+        send(Step::Segment(*segment)).map_err(WalError::Other)?;
+        wal::walk_segment(disk, folder, *segment, 0, |bytes| {
+            let mut samples = Vec::new();
+            match RecordKind::of(bytes) {
+                Some(RecordKind::Samples | RecordKind::SamplesV2)
+                    if record::samples(bytes, &mut samples).is_ok() =>
+                {
+                    send(Step::Samples(samples))
+                }
+                _ => send(Step::Record(bytes.to_vec())),
+            }
+        })?;
+    }
+    Ok(())
 }
 
 impl Head {
@@ -425,70 +514,81 @@ impl Head {
         let mut replayer = Replayer {
             head: self,
             found,
-            slots: HashMap::new(),
+            slots: SlotTable::default(),
             aliases: HashMap::new(),
             min_valid,
             changes: Changes::default(),
             created: 0,
             unknown: Unknown::default(),
-            samples: Vec::new(),
             histograms: Vec::new(),
             failed: None,
         };
         let dir = self.wal.dir();
         let newest = checkpoint::newest(&*self.disk, dir)?;
         let mut segments = wal::segments(&*self.disk, dir)?;
-        if let Some((covered, folder)) = &newest {
-            for segment in wal::segments(&*self.disk, folder)? {
-                // Damage here is for people to look at: live segments must not pay for it.
-                let walked = replayer.walk(folder, segment, Replayer::record);
-                walked.map_err(|err| err.into_error(folder))?;
+        let replay_step = |replayer: &mut Replayer<'_>, step: Step| {
+            match step {
+                Step::Segment(number) => progress.current.store(i64::from(number), Relaxed),
+                Step::Samples(samples) => replayer.floats(&samples),
+                Step::Record(bytes) => replayer.record(&bytes)?,
             }
-            segments.retain(|s| s > covered);
-        }
+            Ok(())
+        };
         progress
             .min
             .store(segments.first().map_or(0, |s| i64::from(*s)), Relaxed);
         progress
             .max
             .store(segments.last().map_or(0, |s| i64::from(*s)), Relaxed);
-        for segment in segments {
-            progress.current.store(i64::from(segment), Relaxed);
-            match replayer.walk(dir, segment, Replayer::record) {
-                Ok(()) => {}
-                Err(WalError::Damaged {
-                    segment,
-                    offset,
-                    cause,
-                }) => {
-                    tracing::warn!(segment, offset, %cause, "log is damaged; cutting it there");
-                    self.metrics.wal_corruptions.inc();
-                    wal::repair(&*self.disk, dir, segment, offset)?;
-                    break;
-                }
-                Err(err) => return Err(err.into_error(dir)),
+        if let Some((covered, folder)) = &newest {
+            let numbers = wal::segments(&*self.disk, folder)?;
+            let sources: Vec<_> = numbers.into_iter().map(|n| (folder.clone(), n)).collect();
+            // Damage here is for people to look at: live segments must not pay for it.
+            let applied = replayer.apply(&sources, replay_step);
+            applied.map_err(|err| err.into_error(folder))?;
+            segments.retain(|s| s > covered);
+        }
+        let sources: Vec<_> = segments.into_iter().map(|n| (dir.to_owned(), n)).collect();
+        match replayer.apply(&sources, replay_step) {
+            Ok(()) => {}
+            Err(WalError::Damaged {
+                segment,
+                offset,
+                cause,
+            }) => {
+                tracing::warn!(segment, offset, %cause, "log is damaged; cutting it there");
+                self.metrics.wal_corruptions.inc();
+                wal::repair(&*self.disk, dir, segment, offset)?;
             }
+            Err(err) => return Err(err.into_error(dir)),
         }
         self.wal.start()?;
         let wal_unknown = std::mem::take(&mut replayer.unknown);
         let wbl = self.wbl.read().clone();
         if let Some(wbl) = wbl {
             let dir = wbl.dir();
-            for segment in wal::segments(&*self.disk, dir)? {
-                match replayer.walk(dir, segment, Replayer::late_record) {
-                    Ok(()) => {}
-                    Err(WalError::Damaged {
-                        segment,
-                        offset,
-                        cause,
-                    }) => {
-                        tracing::warn!(segment, offset, %cause, "out-of-order log is damaged; cutting it there");
-                        self.metrics.wbl_corruptions.inc();
-                        wal::repair(&*self.disk, dir, segment, offset)?;
-                        break;
-                    }
-                    Err(err) => return Err(err.into_error(dir)),
+            let numbers = wal::segments(&*self.disk, dir)?;
+            let sources: Vec<_> = numbers.into_iter().map(|n| (dir.to_owned(), n)).collect();
+            let late_step = |replayer: &mut Replayer<'_>, step: Step| {
+                match step {
+                    Step::Segment(_) => {}
+                    Step::Samples(samples) => replayer.late_floats(&samples),
+                    Step::Record(bytes) => replayer.late_record(&bytes)?,
                 }
+                Ok(())
+            };
+            match replayer.apply(&sources, late_step) {
+                Ok(()) => {}
+                Err(WalError::Damaged {
+                    segment,
+                    offset,
+                    cause,
+                }) => {
+                    tracing::warn!(segment, offset, %cause, "out-of-order log is damaged; cutting it there");
+                    self.metrics.wbl_corruptions.inc();
+                    wal::repair(&*self.disk, dir, segment, offset)?;
+                }
+                Err(err) => return Err(err.into_error(dir)),
             }
             wbl.start()?;
         }
