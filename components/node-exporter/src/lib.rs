@@ -11,6 +11,7 @@ pub mod exporter;
 pub mod files;
 pub mod filter;
 pub mod flags;
+mod mount_usage;
 pub mod netlink;
 pub mod page;
 pub mod registry;

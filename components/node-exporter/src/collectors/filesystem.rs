@@ -1,51 +1,21 @@
 //! Space and nodes of mounted file systems.
-//!
-//! Asking a file system may hang (a dead network share), so it is done on a worker thread. A mount whose answer does
-//! not come within the time limit is "stuck": later scrapes report that and do not ask again until the answer came.
 
-use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
-
-use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::collector::{CollectError, Collector};
 use crate::config::{Config, ConfigError, FS_TYPES_EXCLUDE, MOUNT_POINTS_EXCLUDE};
 use crate::files::{Paths, read};
 use crate::filter::Filter;
+use crate::mount_usage::MountUsage;
 use crate::sink::Sink;
-
-/// What the kernel says about one file system.
-#[derive(Debug, Clone, Copy)]
-struct Usage {
-    block_bytes: f64,
-    blocks: f64,
-    free: f64,
-    available: f64,
-    files: f64,
-    files_free: f64,
-}
-
-type Answer = Result<Usage, String>;
-
-/// A thread that asks file systems, one after the other.
-struct Worker {
-    questions: Sender<PathBuf>,
-    answers: Receiver<Answer>,
-}
 
 /// The collector.
 pub struct Filesystem {
     paths: Paths,
     mount_points: Filter,
     fs_types: Filter,
-    timeout: Duration,
-    /// An idle worker, kept between scrapes.
-    worker: Mutex<Option<Worker>>,
-    /// Mount points whose answer is overdue.
-    stuck: Arc<Mutex<HashSet<PathBuf>>>,
+    usage: MountUsage,
 }
 
 /// One line of `mountinfo`.
@@ -89,9 +59,7 @@ impl Filesystem {
                 &options.filesystem_fs_types_include,
                 FS_TYPES_EXCLUDE,
             )?,
-            timeout: options.filesystem_mount_timeout,
-            worker: Mutex::new(None),
-            stuck: Arc::new(Mutex::new(HashSet::new())),
+            usage: MountUsage::new(options.filesystem_mount_timeout),
         })
     }
 
@@ -103,68 +71,6 @@ impl Filesystem {
             Err(error) => return Err(error.into()),
         };
         parse_mountinfo(&text, &self.paths.rootfs)
-    }
-
-    /// Asks about one path, within the time limit. `None`: it did not answer.
-    fn ask(&self, path: &Path) -> Option<Answer> {
-        let worker = self
-            .worker
-            .lock()
-            .take()
-            .unwrap_or_else(|| start_worker(self.stuck.clone()));
-        if worker.questions.send(path.to_path_buf()).is_err() {
-            return Some(Err("worker ended".into()));
-        }
-        match worker.answers.recv_timeout(self.timeout) {
-            Ok(answer) => {
-                *self.worker.lock() = Some(worker);
-                Some(answer)
-            }
-            Err(RecvTimeoutError::Disconnected) => Some(Err("worker ended".into())),
-            Err(RecvTimeoutError::Timeout) => {
-                // Left behind: it frees the mount when the kernel lets it go, and ends, as nobody asks it again.
-                self.stuck.lock().insert(path.to_path_buf());
-                None
-            }
-        }
-    }
-}
-
-fn start_worker(stuck: Arc<Mutex<HashSet<PathBuf>>>) -> Worker {
-    let (questions, inbox) = channel::<PathBuf>();
-    let (outbox, answers) = channel();
-    let run = move || {
-        while let Ok(path) = inbox.recv() {
-            let answer = usage(&path);
-            // When the asker is gone, the answer was overdue.
-            if outbox.send(answer).is_err() {
-                stuck.lock().remove(&path);
-            }
-        }
-    };
-    // Should no thread start, the asker sees a closed channel.
-    let _ = std::thread::Builder::new()
-        .name("filesystem-stat".into())
-        .spawn(run);
-    Worker { questions, answers }
-}
-
-fn usage(path: &Path) -> Answer {
-    match rustix::fs::statfs(path) {
-        Ok(found) => Ok(Usage {
-            block_bytes: found.f_bsize as f64,
-            blocks: found.f_blocks as f64,
-            free: found.f_bfree as f64,
-            available: found.f_bavail as f64,
-            files: found.f_files as f64,
-            files_free: found.f_ffree as f64,
-        }),
-        Err(errno) => {
-            let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-            // "Permission denied (os error 13)" is known to users as "permission denied".
-            let text = text.split(" (os error").next().unwrap_or("").to_lowercase();
-            Err(text)
-        }
     }
 }
 
@@ -189,12 +95,7 @@ impl Collector for Filesystem {
                 .paths
                 .rootfs
                 .join(mount.mount_point.trim_start_matches('/'));
-            let answer = if self.stuck.lock().contains(&path) {
-                None
-            } else {
-                self.ask(&path)
-            };
-            let (usage, error) = match answer {
+            let (usage, error) = match self.usage.of(&path) {
                 Some(Ok(usage)) => (Some(usage), String::new()),
                 Some(Err(error)) => (None, error),
                 None => (None, "mountpoint timeout".to_string()),
@@ -331,14 +232,5 @@ mod tests {
         );
         assert!(parse_mountinfo("nonsense\n", Path::new("/")).is_err());
         assert_eq!(strip_root("/host", Path::new("/host")), "/");
-    }
-
-    #[test]
-    fn errors_carry_the_kernels_words() {
-        assert_eq!(
-            usage(Path::new("/does/not/exist")).unwrap_err(),
-            "no such file or directory"
-        );
-        assert!(usage(Path::new("/")).unwrap().blocks > 0.0);
     }
 }
