@@ -53,6 +53,13 @@ impl ParserOptions {
 
 /// Parses and type checks an expression.
 pub fn parse(query: &str, options: &ParserOptions) -> Result<Expr, ParseError> {
+    let mut expr = parse_unchecked(query, options)?;
+    check::check(query, &mut expr)?;
+    Ok(expr)
+}
+
+/// Parses without type checks.
+fn parse_unchecked(query: &str, options: &ParserOptions) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(query, options)?;
     if parser.token.kind == Kind::Eof {
         return Err(ParseError::new(
@@ -61,18 +68,18 @@ pub fn parse(query: &str, options: &ParserOptions) -> Result<Expr, ParseError> {
             "no expression found in input",
         ));
     }
-    let mut expr = parser.expression(0)?;
+    let expr = parser.expression(0)?;
     if parser.token.kind != Kind::Eof {
         return parser.unexpected("", "");
     }
-    check::check(query, &mut expr)?;
     Ok(expr)
 }
 
-/// Parses a bare selector such as `up{job="x"}`: what `match[]` parameters hold.
+/// Parses a bare selector such as `up{job="x"}`: what `match[]` parameters hold. One that matches everything is left to
+/// the caller to refuse, in words of its own.
 pub fn parse_selector(query: &str) -> Result<Vec<model::matcher::Matcher>, ParseError> {
     let options = ParserOptions::stable();
-    let expr = parse(query, &options)?;
+    let expr = parse_unchecked(query, &options)?;
     match expr {
         Expr::Vector(v) if !v.shift.has_at() && v.shift.offset_ms == 0 => Ok(v.matchers),
         other => Err(ParseError::new(

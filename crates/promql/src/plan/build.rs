@@ -175,12 +175,7 @@ impl Planner {
         })
     }
 
-    fn call(
-        &mut self,
-        c: &promql_syntax::ast::Call,
-        grid: Grid,
-        around: &Around,
-    ) -> Res<Node> {
+    fn call(&mut self, c: &promql_syntax::ast::Call, grid: Grid, around: &Around) -> Res<Node> {
         let seconds = |ms: i64| Node::Number(ms as f64 / 1000.0);
         match c.func.name {
             "start" => return Ok(seconds(self.start)),
@@ -207,7 +202,7 @@ impl Planner {
             if i == 0 && c.func.name.starts_with("absent") {
                 labels = absent_labels(inner);
             }
-            self.check_extension(&c.func.name, &node)?;
+            self.check_extension(c.func.name, &node)?;
             args.push(Arg {
                 node,
                 pos: arg.pos(),
@@ -356,7 +351,10 @@ impl Planner {
                     ));
                 }
                 Ok(Window {
-                    source: Source::Subquery(self.node(&s.expr, inner, &around.with_buckets())?, inner),
+                    source: Source::Subquery(
+                        self.node(&s.expr, inner, &around.with_buckets())?,
+                        inner,
+                    ),
                     range: s.range_ms,
                     offset: s.shift.offset_ms,
                     at,

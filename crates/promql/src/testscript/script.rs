@@ -336,6 +336,6 @@ fn split_start_line(line: &str) -> Option<(&str, &str)> {
     let at = line.find("@st")?;
     let items = &line[at + 3..];
     let spaced = items.starts_with(char::is_whitespace);
-    (spaced && !line[..at].contains(' ') || spaced && line[..at].ends_with('}'))
+    (spaced && (line[..at].ends_with('}') || !line[..at].contains(' ')))
         .then(|| (&line[..at], items))
 }

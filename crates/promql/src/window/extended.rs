@@ -203,7 +203,8 @@ fn histogram_rate(
         (*hists[last]).clone()
     };
     let gauge = |h: &FloatHistogram| h.reset_hint == ResetHint::Gauge;
-    if !counter && !(gauge(&left) && gauge(&right)) {
+    let gauges = gauge(&left) && gauge(&right);
+    if !counter && !gauges {
         env.note(Note::NotGauge(env.name()));
     }
     let mut result = right.clone();

@@ -63,7 +63,7 @@ pub(super) fn increase(env: &Env<'_>, view: &View<'_>, counter: bool) -> Option<
     if counter {
         let mut prev = base;
         let mut overlapped = false;
-        for i in 1..n {
+        for (i, h) in hists.iter().enumerate().skip(1) {
             if let Some((a, b)) = starts(i)
                 && !overlapped
                 && overlaps(a, view.hist_times[i - 1], b)
@@ -71,7 +71,7 @@ pub(super) fn increase(env: &Env<'_>, view: &View<'_>, counter: bool) -> Option<
                 overlapped = true;
                 env.note(Note::StartOverlap(env.name()));
             }
-            if started_anew(i) || hists[i].detect_reset(prev) {
+            if started_anew(i) || h.detect_reset(prev) {
                 match result.add(prev) {
                     Ok(notes) if notes.bounds_reconciled => {
                         env.note(Note::BoundsReconciled("addition"));
@@ -80,7 +80,7 @@ pub(super) fn increase(env: &Env<'_>, view: &View<'_>, counter: bool) -> Option<
                     Err(_) => return incompatible(),
                 }
             }
-            prev = &hists[i];
+            prev = h;
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         env.note(Note::NotGauge(env.name()));
