@@ -57,6 +57,7 @@ pub mod stat;
 pub mod swap;
 pub mod sysctl;
 pub mod tapestats;
+pub mod tcpstat;
 pub mod textfile;
 pub mod thermal_zone;
 pub mod time;

@@ -1,13 +1,15 @@
-//! Just enough rtnetlink: dumps of links, neighbours, addresses and queueing disciplines of our network namespace.
+//! Just enough netlink: dumps of links, neighbours, addresses, queueing disciplines and TCP sockets of our network namespace.
 //!
 //! Messages come from the kernel, but are read as carefully as any foreign bytes: lengths are checked, unknown
 //! attributes skipped.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -15,6 +17,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_GETQDISC: u16 = 38;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// A request for everything there is.
 const DUMP_REQUEST: u16 = 0x0001 | 0x0300;
 const IFLA_IFNAME: u16 = 3;
@@ -33,8 +36,10 @@ const IFA_LOCAL: u16 = 2;
 const NUD_NOARP: u16 = 0x40;
 /// A dump's answer may be as large as this; the kernel uses at most 32 KiB.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Answers of one dump. A machine with more is not one.
-const ANSWERS_MAX: usize = 100_000;
+/// Answers of one dump: more than any machine has sockets.
+const ANSWERS_MAX: usize = 64 << 20;
+/// How long to wait for the next part of an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A network device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +118,52 @@ pub struct Qdisc {
     pub backlog: u32,
 }
 
+/// TCP sockets of one family in one state, and what waits in their queues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TcpState {
+    /// Sockets.
+    pub sockets: u64,
+    /// Bytes received and not yet read.
+    pub receive_queue: u64,
+    /// Bytes written and not yet acknowledged.
+    pub transmit_queue: u64,
+}
+
+/// TCP sockets by the kernel's number of their state, both families together if `ipv6`.
+pub fn tcp_states(ipv6: bool) -> io::Result<[TcpState; 16]> {
+    let mut states = [TcpState::default(); 16];
+    let families = if ipv6 {
+        &[libc::AF_INET, libc::AF_INET6][..]
+    } else {
+        &[libc::AF_INET]
+    };
+    for family in families {
+        // Family, protocol, no extensions, all states, any socket.
+        let mut request = [0u8; 56];
+        request[0] = *family as u8;
+        request[1] = libc::IPPROTO_TCP as u8;
+        request[4..8].copy_from_slice(&0xfff_u32.to_ne_bytes());
+        dump_from(
+            Some(netlink::SOCK_DIAG),
+            SOCK_DIAG_BY_FAMILY,
+            &request,
+            |body| {
+                let state = body.get(1).map(|state| usize::from(*state));
+                if let (Some(state), Some(receive), Some(transmit)) = (
+                    state.and_then(|state| states.get_mut(state)),
+                    u32_at(body, 56),
+                    u32_at(body, 60),
+                ) {
+                    state.sockets += 1;
+                    state.receive_queue += u64::from(receive);
+                    state.transmit_queue += u64::from(transmit);
+                }
+            },
+        )?;
+    }
+    Ok(states)
+}
+
 /// All queueing disciplines.
 pub fn qdiscs() -> io::Result<Vec<Qdisc>> {
     let links = links()?;
@@ -165,13 +216,24 @@ pub fn addresses() -> io::Result<Vec<Address>> {
 }
 
 /// Sends one dump request and hands out the body of every answer.
-fn dump(kind: u16, request: &[u8], mut answer: impl FnMut(&[u8])) -> io::Result<()> {
+fn dump(kind: u16, request: &[u8], answer: impl FnMut(&[u8])) -> io::Result<()> {
+    dump_from(None, kind, request, answer) // no protocol is NETLINK_ROUTE
+}
+
+fn dump_from(
+    protocol: Option<Protocol>,
+    kind: u16,
+    request: &[u8],
+    mut answer: impl FnMut(&[u8]),
+) -> io::Result<()> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
-        None, // which is NETLINK_ROUTE
+        protocol,
     )?;
+    // The kernel answers at once or not at all; a scrape must not wait for the latter.
+    sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
     let length = (16 + request.len()) as u32;
     let mut message = Vec::with_capacity(length as usize);
     message.extend_from_slice(&length.to_ne_bytes());
@@ -352,6 +414,13 @@ mod tests {
         );
         ipv4_neighbours().unwrap();
         qdiscs().unwrap();
+    }
+
+    #[test]
+    fn a_listening_socket_is_counted() {
+        const LISTEN: usize = 10;
+        let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(tcp_states(false).unwrap()[LISTEN].sockets > 0);
     }
 
     #[test]

@@ -387,6 +387,11 @@ pub const COLLECTORS: &[Spec] = &[
         make: |c, _| make_tapestats(c),
     },
     Spec {
+        name: "tcpstat",
+        on: false,
+        make: |c, _| plain(c, tcpstat::update),
+    },
+    Spec {
         name: "textfile",
         on: true,
         make: |c, _| make_textfile(c),
@@ -459,7 +464,6 @@ pub const NOT_BUILT: &[&str] = &[
     "runit",
     "supervisord",
     "systemd",
-    "tcpstat",
     "wifi",
 ];
 

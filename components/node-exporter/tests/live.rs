@@ -97,7 +97,9 @@ fn is_ours_alone(series: &str) -> bool {
     ]
     .iter()
     .any(|part| series.contains(part))
-        || series.contains(r#""node_processes_"#) // processes come and go between two pages
+        // Processes and connections come and go between two pages.
+        || series.contains(r#""node_processes_"#)
+        || series.contains(r#""node_tcp_connection_states""#)
 }
 
 fn values(page: &str) -> BTreeMap<String, f64> {
@@ -133,6 +135,8 @@ fn debians_series_are_ours_too() {
             "--collector.ksmd",
             "--collector.cgroups",
             "--collector.meminfo_numa",
+            "--collector.tcpstat",
+            "--collector.qdisc",
         ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -151,7 +155,7 @@ fn debians_series_are_ours_too() {
         std::thread::sleep(Duration::from_millis(50));
     };
     let arguments = "--collector.processes --collector.interrupts --collector.buddyinfo \
-         --collector.ksmd --collector.cgroups --collector.meminfo_numa";
+         --collector.ksmd --collector.cgroups --collector.meminfo_numa --collector.tcpstat --collector.qdisc";
     let config = match flags::parse(
         arguments.split_whitespace().map(str::to_string),
         BuildInfo::default(),
