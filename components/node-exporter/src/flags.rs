@@ -498,6 +498,43 @@ const SWITCHES: &[Switch] = &[
     },
 ];
 
+/// Settings of collectors, or ways of collecting, that are not built here. They are understood, so that command lines
+/// keep working, and mean nothing as long as their collector is off.
+const UNUSED_TEXTS: &[&str] = &[
+    "collector.ethtool.device-exclude",
+    "collector.ethtool.device-include",
+    "collector.ethtool.metrics-include",
+    "collector.ntp.ip-ttl",
+    "collector.ntp.local-offset-tolerance",
+    "collector.ntp.max-distance",
+    "collector.ntp.protocol-version",
+    "collector.ntp.server",
+    "collector.ntp.server-port",
+    "collector.perf.cache-profilers",
+    "collector.perf.cpus",
+    "collector.perf.hardware-profilers",
+    "collector.perf.software-profilers",
+    "collector.perf.tracepoint",
+    "collector.runit.servicedir",
+    "collector.supervisord.url",
+    "collector.systemd.unit-blacklist",
+    "collector.systemd.unit-exclude",
+    "collector.systemd.unit-include",
+    "collector.systemd.unit-whitelist",
+];
+const UNUSED_SWITCHES: &[&str] = &[
+    "collector.netclass.netlink",
+    "collector.netclass_rtnl.with-stats",
+    "collector.ntp.server-is-local",
+    "collector.perf.disable-cache-profilers",
+    "collector.perf.disable-hardware-profilers",
+    "collector.perf.disable-software-profilers",
+    "collector.systemd.enable-restarts-metrics",
+    "collector.systemd.enable-start-time-metrics",
+    "collector.systemd.enable-task-metrics",
+    "collector.systemd.private",
+];
+
 const DISABLE_DEFAULTS: &str = "collector.disable-defaults";
 
 fn switch(name: &str, help: &str, default: bool) -> [Arg; 2] {
@@ -556,6 +593,17 @@ pub fn command() -> Command {
     for spec in registry::COLLECTORS {
         let help = format!("Enable the {} collector.", spec.name);
         command = command.args(switch(&format!("collector.{}", spec.name), &help, spec.on));
+    }
+    for name in UNUSED_TEXTS {
+        let arg = Arg::new(*name)
+            .long(*name)
+            .hide(true)
+            .allow_hyphen_values(true);
+        command = command.arg(arg.action(ArgAction::Append));
+    }
+    for name in UNUSED_SWITCHES {
+        let [on, off] = switch(name, "", false);
+        command = command.args([on.hide(true), off]);
     }
     for name in registry::NOT_BUILT {
         let [on, off] = switch(&format!("collector.{name}"), "", false);

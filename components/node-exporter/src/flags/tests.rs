@@ -61,6 +61,17 @@ fn switches_and_lists() {
 }
 
 #[test]
+fn flags_of_what_is_not_built_are_understood() {
+    let config = run(
+        "--collector.systemd.unit-include=ssh.* --collector.systemd.enable-task-metrics \
+         --no-collector.wifi --collector.netclass.netlink --collector.systemd",
+    )
+    .unwrap();
+    assert!(config.collectors.contains("systemd"));
+    assert!(!config.collectors.contains("wifi"));
+}
+
+#[test]
 fn what_is_refused() {
     for line in [
         "--nope",
