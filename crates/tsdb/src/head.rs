@@ -78,8 +78,8 @@ pub(crate) struct Head {
     pub(crate) expiries: Mutex<HashMap<u64, i64>>,
     /// Batches of finished appenders, to be used again.
     spare: Mutex<Vec<appender::Batch>>,
-    /// A truncation that waits for readers.
-    pub(crate) pending_collect: Mutex<Option<i64>>,
+    /// A truncation that waits for readers that began before an epoch: up to which time, and the epoch.
+    pub(crate) pending_collect: Mutex<Option<(i64, u64)>>,
     pub(crate) last_wal_truncation: AtomicI64,
 }
 

@@ -172,9 +172,10 @@ impl Isolation {
         self.appenders.lock().values().map(|n| u64::from(*n)).sum()
     }
 
-    /// Whether an open reader looks before `t`.
-    pub(crate) fn reads_before(&self, t: i64) -> bool {
-        self.readers.lock().values().any(|range| range.min < t)
+    /// Whether a reader that began no later than in `epoch` still looks before `t`.
+    pub(crate) fn reads_before(&self, t: i64, epoch: u64) -> bool {
+        let readers = self.readers.lock();
+        readers.range(..=epoch).any(|(_, range)| range.min < t)
     }
 
     /// The epoch now, and the lowest of an open reader (the epoch now without one): upstream's watermarks.
@@ -227,11 +228,11 @@ mod tests {
         drop(first);
         marks.note(&isolation.apply(), 50);
         assert_eq!(marks.visible_to(second.epoch()), 40);
-        assert!(isolation.reads_before(0));
+        assert!(isolation.reads_before(0, second.epoch()) && !isolation.reads_before(0, 1));
         drop(second);
         marks.note(&isolation.apply(), 60);
         assert!(marks.0.is_none());
-        assert!(!isolation.reads_before(0));
+        assert!(!isolation.reads_before(0, u64::MAX));
     }
 
     #[test]

@@ -22,16 +22,17 @@ impl Head {
         self.min_valid.fetch_max(min, Relaxed);
         self.max_time.fetch_max(min, Relaxed);
         self.min_time.store(min, Relaxed);
-        *self.pending_collect.lock() = Some(min);
+        // Whoever begins to read from here on finds the samples in blocks.
+        *self.pending_collect.lock() = Some((min, self.isolation.epoch()));
         self.collect_pending()
     }
 
     /// Does what an earlier truncation had to leave to later.
     pub(crate) fn collect_pending(&self) -> Result<(), DbError> {
-        let Some(min) = *self.pending_collect.lock() else {
+        let Some((min, epoch)) = *self.pending_collect.lock() else {
             return Ok(());
         };
-        if self.isolation.reads_before(min) {
+        if self.isolation.reads_before(min, epoch) {
             return Ok(());
         }
         let collected = self.collect(min);
