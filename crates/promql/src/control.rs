@@ -15,6 +15,11 @@ pub enum Stop {
 pub trait Control: Send + Sync {
     /// `Some` ends the query.
     fn stop(&self) -> Option<Stop>;
+
+    /// Nanoseconds since any fixed moment; what [`crate::Engine::explain_with`] takes operators' times from.
+    fn nanos(&self) -> u64 {
+        0
+    }
 }
 
 /// Never stops a query.

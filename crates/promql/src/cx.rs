@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use promql_syntax::PosRange;
 use storage::{Querier, SelectHints, SeriesSet};
 
 use crate::block::Block;
 use crate::control::Control;
 use crate::error::{QueryError, Res};
+use crate::explain::Meter;
 use crate::notes::{Note, Notes};
 use crate::options::EngineOptions;
 use crate::plan::Plan;
@@ -28,6 +30,8 @@ pub(crate) struct Cx<'q> {
     /// Values of [`Plan::shared`], once evaluated.
     pub shared: RefCell<Vec<Option<Rc<Block>>>>,
     pub per_step_stats: bool,
+    /// What each operator did, by the address of its node; only for explained queries.
+    pub meters: Option<RefCell<HashMap<usize, Meter>>>,
     countdown: Cell<u32>,
 }
 
@@ -50,6 +54,7 @@ impl<'q> Cx<'q> {
             budget: Rc::new(budget),
             shared: RefCell::new(plan.shared.iter().map(|_| None).collect()),
             per_step_stats: false,
+            meters: None,
             countdown: Cell::new(0),
         }
     }

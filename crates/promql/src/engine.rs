@@ -7,6 +7,7 @@ use storage::{Queryable, TimeRange};
 use crate::control::{Control, RunToEnd};
 use crate::cx::Cx;
 use crate::error::{QueryError, Res};
+use crate::explain::Explained;
 use crate::grid::Grid;
 use crate::notes::Annotations;
 use crate::options::{EngineOptions, QueryOptions};
@@ -66,6 +67,36 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let prepared = self.prepare(query, Grid::instant(time_ms), 0)?;
         self.run(storage, &prepared, options, control)
+    }
+
+    /// Evaluates a query and tells what each operator of its plan did. `times` are start, end and step in ms; a step of 0
+    /// asks for an instant query.
+    pub fn explain_with(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        times: (i64, i64, i64),
+        options: &QueryOptions,
+        control: &dyn Control,
+    ) -> Result<(QueryResult, Explained), QueryError> {
+        let (start, end, step) = times;
+        let is_range = step > 0;
+        let (grid, end) = if is_range {
+            (Grid::new(start, end, step), end)
+        } else {
+            (Grid::instant(start), start)
+        };
+        if grid.n == 0 || grid.n > STEPS_MAX {
+            return Err(QueryError::bad_data(
+                "end timestamp must not be before start time",
+            ));
+        }
+        let mut prepared = self.prepare_range(query, grid, start, end, step)?;
+        prepared.step = step;
+        let mut explained = Explained::default();
+        let slot = Some(&mut explained);
+        let result = self.run_explained(storage, &prepared, options, control, is_range, slot)?;
+        Ok((result, explained))
     }
 
     /// Evaluates a query at every step from `start_ms` to at most `end_ms`.
@@ -201,6 +232,18 @@ impl Engine {
         control: &dyn Control,
         is_range: bool,
     ) -> Result<QueryResult, QueryError> {
+        self.run_explained(storage, prepared, options, control, is_range, None)
+    }
+
+    fn run_explained(
+        &self,
+        storage: &dyn Queryable,
+        prepared: &Prepared,
+        options: &QueryOptions,
+        control: &dyn Control,
+        is_range: bool,
+        explained: Option<&mut Explained>,
+    ) -> Result<QueryResult, QueryError> {
         let lookback = self.lookback(options);
         let plan = self.plan(prepared, lookback, is_range, prepared.grid.end())?;
         let querier = match plan.times {
@@ -224,8 +267,14 @@ impl Engine {
             Budget::new(max_samples, self.options.max_bytes),
         );
         cx.per_step_stats = options.per_step_stats;
+        if explained.is_some() {
+            cx.meters = Some(Default::default());
+        }
         cx.check_now()?;
         let value = evaluate(&plan, &cx, is_range)?;
+        if let Some(slot) = explained {
+            *slot = crate::explain::tree(&plan, &cx);
+        }
         let stats = cx.budget.stats(|i| plan.grid.time(i));
         let annotations = cx.notes.take().finish(&prepared.text, false);
         Ok(QueryResult {

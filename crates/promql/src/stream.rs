@@ -20,6 +20,17 @@ pub(crate) trait Stream {
 
 /// Starts evaluating a vector expression.
 pub(crate) fn open<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
+    if cx.meters.is_none() {
+        return open_bare(node, grid, cx);
+    }
+    let key = crate::explain::key(node);
+    let started = cx.control.nanos();
+    let input = open_bare(node, grid, cx)?;
+    crate::explain::count(cx, key, started, None);
+    Ok(Box::new(crate::explain::Metered { input, key, cx }))
+}
+
+fn open_bare<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
     Ok(match node {
         Node::Select(select) => Box::new(crate::select::SelectStream::open(select, grid, cx)?),
         Node::Call(call) => crate::function::open(call, grid, cx)?,

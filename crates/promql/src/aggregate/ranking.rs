@@ -12,7 +12,7 @@ use crate::frame::{Frame, is_absent};
 use crate::grid::Grid;
 use crate::notes::Note;
 use crate::plan::Aggregate;
-use crate::stream::{Ready, Stream, open as open_stream};
+use crate::stream::{Stream, open as open_stream};
 
 /// A value and the number of the series it comes from.
 type Entry = (f64, u32);
@@ -83,50 +83,69 @@ pub(super) fn open<'q>(
             drop_name: frame.drop_name,
         }));
     }
-    Ok(Box::new(Ready::new(frames(
-        heaps,
-        &candidates,
-        top,
-        &grid,
-        cx,
-    )?)))
+    Ok(Box::new(Ranked::new(heaps, candidates, top, &grid)))
 }
 
 /// The entries that are left, series by series; over one step in order of rank.
-fn frames(
-    heaps: Vec<Vec<Vec<Entry>>>,
-    candidates: &[Option<Candidate>],
-    top: bool,
-    grid: &Grid,
-    cx: &Cx<'_>,
-) -> Res<Vec<Frame>> {
-    let mut out: Vec<Frame> = Vec::new();
-    let mut places: Vec<Option<usize>> = vec![None; candidates.len()];
-    for group in heaps {
-        for (step, mut heap) in group.into_iter().enumerate() {
-            heap.sort_by(|a, b| order(top, *a, *b));
-            for (v, number) in heap {
-                let Some(candidate) = &candidates[number as usize] else {
-                    continue;
-                };
-                let at = match places[number as usize] {
-                    Some(at) => at,
-                    None => {
-                        cx.budget.take(0, grid.n * 8 + 80)?;
-                        let mut frame = Frame::default();
-                        frame.reset(grid.n);
-                        frame.labels = candidate.labels.clone();
-                        frame.drop_name = candidate.drop_name;
-                        places[number as usize] = Some(out.len());
-                        out.push(frame);
-                        out.len() - 1
+struct Ranked {
+    /// (place of the series in the output, step, value), sorted.
+    entries: std::iter::Peekable<std::vec::IntoIter<(u32, u32, f64)>>,
+    /// The series in order of output.
+    series: std::vec::IntoIter<Candidate>,
+    steps: usize,
+}
+
+impl Ranked {
+    fn new(
+        heaps: Vec<Vec<Vec<Entry>>>,
+        mut candidates: Vec<Option<Candidate>>,
+        top: bool,
+        grid: &Grid,
+    ) -> Ranked {
+        const NOWHERE: u32 = u32::MAX;
+        let mut places = vec![NOWHERE; candidates.len()];
+        let mut series = Vec::new();
+        let mut entries = Vec::new();
+        for group in heaps {
+            for (step, mut heap) in group.into_iter().enumerate() {
+                heap.sort_by(|a, b| order(top, *a, *b));
+                for (v, number) in heap {
+                    let at = number as usize;
+                    if places[at] == NOWHERE {
+                        let Some(candidate) = candidates[at].take() else {
+                            continue;
+                        };
+                        places[at] = series.len() as u32;
+                        series.push(candidate);
                     }
-                };
-                out[at].floats[step] = v;
+                    entries.push((places[at], step as u32, v));
+                }
             }
         }
+        entries.sort_by_key(|(place, step, _)| (*place, *step));
+        Ranked {
+            entries: entries.into_iter().peekable(),
+            series: series.into_iter(),
+            steps: grid.n,
+        }
     }
-    Ok(out)
+}
+
+impl Stream for Ranked {
+    fn next(&mut self, out: &mut Frame) -> Res<bool> {
+        let Some(candidate) = self.series.next() else {
+            return Ok(false);
+        };
+        out.reset(self.steps);
+        out.labels = candidate.labels;
+        out.drop_name = candidate.drop_name;
+        if let Some((place, _, _)) = self.entries.peek().copied() {
+            while let Some((_, step, v)) = self.entries.next_if(|e| e.0 == place) {
+                out.floats[step as usize] = v;
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Whether `a` is worse than `b`, and so belongs nearer to the top of the heap.

@@ -3,7 +3,7 @@
 //! A result comes out for each pair of series. Errors belong to steps, and the earliest step's is the one to report, so they
 //! are kept until both sides are read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -48,8 +48,8 @@ struct Join<'q> {
     done: bool,
     /// Steps at which the many side has anything.
     many_steps: Steps,
-    /// Two of the "one" side with the same signature at the same step: the first such step and its message.
-    duplicate: Vec<(usize, String)>,
+    /// Steps at which two of the "one" side have the same signature: which, and which series.
+    duplicates: BTreeMap<usize, (usize, usize, usize)>,
     /// A pair too many: step and message.
     ambiguous: Option<(usize, &'static str)>,
 }
@@ -101,7 +101,7 @@ pub(super) fn open<'q>(
         frame: Frame::default(),
         done: false,
         many_steps: Steps::new(grid.n),
-        duplicate: Vec::new(),
+        duplicates: BTreeMap::new(),
         ambiguous: None,
     };
     join.find_duplicates();
@@ -124,35 +124,41 @@ fn operand(float: f64, hist: Option<&crate::frame::Hist>) -> Option<Operand> {
 }
 
 impl Join<'_> {
+    /// Finds series of the one side with the same signature and a value at the same step.
     fn find_duplicates(&mut self) {
-        for side in self.sides.iter().filter(|s| s.series.len() > 1) {
+        for (at, side) in self.sides.iter().enumerate() {
+            if side.series.len() < 2 {
+                continue;
+            }
             let mut seen: Vec<Option<usize>> = vec![None; self.grid.n];
-            'series: for at in &side.series {
-                let held = &self.one.series[*at];
+            for second in &side.series {
+                let held = &self.one.series[*second];
                 for (step, slot) in seen.iter_mut().enumerate() {
                     if !held.has(step) {
                         continue;
                     }
-                    if let Some(first) = *slot {
-                        let mut pair = [self.shown(&self.one.series[first]), self.shown(held)];
-                        pair.sort();
-                        let hand = match self.matching.card {
-                            Cardinality::OneToMany => "left",
-                            _ => "right",
-                        };
-                        self.duplicate.push((
-                            step,
-                            format!(
-                                "found duplicate series for the match group {} on the {hand} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                                side.labels, pair[0], pair[1]
-                            ),
-                        ));
-                        break 'series;
+                    match *slot {
+                        None => *slot = Some(*second),
+                        Some(first) => {
+                            self.duplicates.entry(step).or_insert((at, first, *second));
+                        }
                     }
-                    *slot = Some(*at);
                 }
             }
         }
+    }
+
+    fn duplicate_message(&self, (side, first, second): (usize, usize, usize)) -> String {
+        let mut pair = [first, second].map(|at| self.shown(&self.one.series[at]));
+        pair.sort();
+        let hand = match self.matching.card {
+            Cardinality::OneToMany => "left",
+            _ => "right",
+        };
+        format!(
+            "found duplicate series for the match group {} on the {hand} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+            self.sides[side].labels, pair[0], pair[1]
+        )
     }
 
     fn shown(&self, held: &Held) -> String {
@@ -416,10 +422,9 @@ impl Join<'_> {
         self.problems.tell(self.cx);
         let filled = self.matching.fill_left.is_some();
         let duplicate = self
-            .duplicate
+            .duplicates
             .iter()
-            .filter(|(step, _)| filled || self.many_steps.contains(*step))
-            .min_by_key(|(step, _)| *step);
+            .find(|(step, _)| filled || self.many_steps.contains(**step));
         let ambiguous = self.ambiguous.filter(|(at, _)| {
             // At one step the check of the one side comes first.
             duplicate.is_none_or(|(step, _)| at < step)
@@ -427,8 +432,8 @@ impl Join<'_> {
         if let Some((_, message)) = ambiguous {
             return Err(QueryError::execution(message));
         }
-        if let Some((_, message)) = duplicate {
-            return Err(QueryError::execution(message.clone()));
+        if let Some((_, which)) = duplicate {
+            return Err(QueryError::execution(self.duplicate_message(*which)));
         }
         Ok(())
     }

@@ -15,15 +15,13 @@ pub(super) fn open<'q>(
     cx: &Cx<'_>,
 ) -> Res<Box<dyn Stream + 'q>> {
     let mut values = vec![1.0; grid.n];
-    let mut left = grid.n;
     let mut frame = Frame::default();
-    // Once no step is without a value nothing can change any more.
-    while left > 0 && input.next(&mut frame)? {
+    // Read to the end even where no step is left without a value: errors come with the last series.
+    while input.next(&mut frame)? {
         cx.check()?;
         for (i, v) in values.iter_mut().enumerate() {
             if *v == 1.0 && frame.has(i) {
                 *v = ABSENT;
-                left -= 1;
             }
         }
     }

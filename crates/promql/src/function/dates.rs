@@ -2,10 +2,24 @@
 
 use crate::calendar::{date, days_in_month};
 
-/// Splits seconds into days and seconds of the day; what is not a time counts as 1970.
+/// Seconds from the year Go counts absolute time from to 1970, and the same in days.
+const EPOCH_SECONDS: u64 = 9_223_371_966_579_724_800;
+const EPOCH_DAYS: i64 = (EPOCH_SECONDS / 86_400) as i64;
+
+/// Splits seconds into days and seconds of the day. What is not a time is what the processor makes of it, wrapped around
+/// as Go's unsigned arithmetic does: upstream's answers for NaN depend on it.
 fn split(seconds: f64) -> (i64, i64) {
-    let whole = seconds as i64;
-    (whole.div_euclid(86_400), whole.rem_euclid(86_400))
+    const EDGE: f64 = (1u64 << 63) as f64;
+    let whole = if seconds.is_nan() || seconds.abs() >= EDGE {
+        i64::MIN
+    } else {
+        seconds as i64
+    };
+    let absolute = (whole as u64).wrapping_add(EPOCH_SECONDS);
+    (
+        (absolute / 86_400) as i64 - EPOCH_DAYS,
+        (absolute % 86_400) as i64,
+    )
 }
 
 /// The function of that name, if it is one of these.
