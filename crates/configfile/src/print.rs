@@ -29,7 +29,6 @@ pub fn print(config: &Config) -> String {
         for job in &config.scrape_configs {
             out.item();
             print_job(&mut out, job);
-            out.end();
         }
         out.end();
     }
@@ -201,7 +200,6 @@ fn print_global(out: &mut Writer, global: &Global) {
 }
 
 fn print_job(out: &mut Writer, job: &ScrapeConfig) {
-    out.depth += 0;
     out.text_field("job_name", &job.job_name);
     out.field("honor_labels", job.honor_labels);
     out.field("honor_timestamps", job.honor_timestamps);

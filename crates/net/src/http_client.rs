@@ -29,8 +29,8 @@ pub enum ClientError {
     Library(#[from] reqwest::Error),
 }
 
-/// What goes wrong on the way to a server and back.
-pub use reqwest::Error as TransportError;
+/// An answer, and what goes wrong on the way to a server and back.
+pub use reqwest::{Error as TransportError, Response};
 
 /// A client for one `http_config`.
 #[derive(Clone, Debug)]

@@ -5,4 +5,5 @@ pub mod http_client;
 pub mod http_server;
 pub mod listen;
 pub mod logging;
+pub mod process;
 pub mod shutdown;

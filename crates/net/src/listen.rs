@@ -63,7 +63,7 @@ mod tests {
         let bound = bind_all(&["127.0.0.1:0".into(), ":0".into(), "localhost:0".into()]).await;
         let listeners = bound.expect("free ports");
         let taken = listeners[0].local_addr().expect("address").to_string();
-        let error = bind_all(&[taken.clone()])
+        let error = bind_all(std::slice::from_ref(&taken))
             .await
             .expect_err("in use")
             .to_string();

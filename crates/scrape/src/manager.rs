@@ -68,15 +68,37 @@ impl Manager {
         }))
     }
 
-    /// Takes up a configuration: new jobs start, changed ones restart, those that are gone end. `Err` names the jobs
-    /// that cannot be (their old settings stay) with the reasons; the others are taken up all the same.
+    /// Takes up a configuration: new jobs start, changed ones restart, those that are gone end. Whole or not at all:
+    /// `Err` names the jobs that cannot be with the reasons, and nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<(), String> {
         let inner = &self.0;
         let seed = offset_seed(&inner.host, &config.global.external_labels);
-        let seed_changed = std::mem::replace(&mut *inner.offset_seed.lock(), seed) != seed;
-        let mut faults = Vec::new();
         let mut pools = inner.pools.lock();
+        let seed_changed = *inner.offset_seed.lock() != seed;
         let wanted = config.jobs();
+        let mut faults = Vec::new();
+        let mut changed = Vec::new();
+        for (job, job_config) in &wanted {
+            let running = pools.get(*job);
+            if running.is_some_and(|pool| pool.config() == *job_config) && !seed_changed {
+                continue;
+            }
+            match (inner.fetches)(job_config) {
+                Ok(fetch) => changed.push((*job, *job_config, fetch)),
+                Err(error) => {
+                    let metrics = &inner.metrics;
+                    match running {
+                        Some(_) => metrics.pool_reloads_failed.inc(),
+                        None => metrics.pools_failed.inc(),
+                    }
+                    faults.push(format!("job {job:?}: {error}"));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
+        }
+        *inner.offset_seed.lock() = seed;
         let gone: Vec<String> = pools
             .keys()
             .filter(|job| !wanted.contains_key(job.as_str()))
@@ -87,59 +109,32 @@ impl Manager {
                 pool.remove();
             }
         }
-        let mut fresh = Vec::new();
-        for (job, job_config) in wanted {
-            if let Some(pool) = pools.get(job)
-                && pool.config() == job_config
-                && !seed_changed
-            {
-                continue;
-            }
-            let fetch = match (inner.fetches)(job_config) {
-                Ok(fetch) => fetch,
-                Err(error) => {
-                    let counter = if pools.contains_key(job) {
-                        &inner.metrics.pool_reloads_failed
-                    } else {
-                        &inner.metrics.pools_failed
-                    };
-                    counter.inc();
-                    faults.push(format!("job {job:?}: {error}"));
-                    continue;
-                }
-            };
-            let pool = match pools.remove(job) {
+        // Settings may turn the same groups into other targets.
+        let targets = inner.targets.lock();
+        for (job, job_config, fetch) in changed {
+            let (job_config, around) = (job_config.clone(), self.surroundings());
+            let mut pool = match pools.remove(job) {
                 Some(old) => {
                     inner.metrics.pool_reloads.inc();
-                    old.replace(job_config.clone(), fetch)
+                    old.replace(job_config, fetch, around)
                 }
                 None => {
                     inner.metrics.pools.inc();
-                    let interner = inner.interner.clone();
                     Pool::new(
-                        job_config.clone(),
+                        job_config,
                         fetch,
-                        self.surroundings(),
-                        interner,
+                        around,
+                        inner.interner.clone(),
                         inner.seed,
                     )
                 }
             };
-            pools.insert(job.to_string(), pool);
-            fresh.push(job.to_string());
-        }
-        // Settings may turn the same groups into other targets.
-        let targets = inner.targets.lock();
-        for job in fresh {
-            if let (Some(pool), Some(groups)) = (pools.get_mut(&job), targets.get(&job)) {
+            if let Some(groups) = targets.get(job) {
                 pool.sync(groups);
             }
+            pools.insert(job.to_string(), pool);
         }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.join("; "))
-        }
+        Ok(())
     }
 
     fn surroundings(&self) -> Arc<Surroundings> {

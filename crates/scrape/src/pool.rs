@@ -231,15 +231,14 @@ impl Pool {
 
     /// Gives way to a pool with other settings. What is remembered of the series goes over to it where the settings
     /// differ in nothing that decides which series there are; else their end is marked.
-    pub fn replace(self, config: ScrapeConfig, fetch: Arc<dyn Fetch>) -> Pool {
+    pub fn replace(
+        self,
+        config: ScrapeConfig,
+        fetch: Arc<dyn Fetch>,
+        around: Arc<Surroundings>,
+    ) -> Pool {
         let keep = same_series(&self.config, &config);
-        let mut next = Pool::new(
-            config,
-            fetch,
-            self.around.clone(),
-            self.interner.clone(),
-            self.seed,
-        );
+        let mut next = Pool::new(config, fetch, around, self.interner.clone(), self.seed);
         next.dropped = self.dropped;
         next.dropped_count = self.dropped_count;
         for (hash, old) in self.loops {

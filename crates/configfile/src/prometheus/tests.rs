@@ -41,7 +41,7 @@ fn defaults_flow_from_global_to_jobs() {
 
 #[test]
 fn what_is_printed_loads_again_and_hides_secrets() {
-    let text = "global:\n  external_labels: {a: 'true', b: 'x: y'}\nscrape_configs:\n- job_name: 'n: o'\n  params: {m: [a, b]}\n  basic_auth: {username: u, password: hunter2}\n  tls_config: {insecure_skip_verify: true}\n  relabel_configs:\n  - {source_labels: [a, b], regex: '(.*);-', target_label: c, replacement: ''}\n  file_sd_configs:\n  - files: [x/*.yml]\n  static_configs:\n  - targets: ['h:1', 'i:2']\n    labels: {l: v}\n  - targets: []\nstorage: {tsdb: {retention: {time: 1d, size: 1GB}}, exemplars: {max_exemplars: 5}}\n";
+    let text = "global:\n  external_labels: {a: 'true', b: 'x: y'}\nscrape_configs:\n- job_name: 'n: o'\n  params: {m: [a, b]}\n  basic_auth: {username: u, password: hunter2}\n  tls_config: {insecure_skip_verify: true}\n  relabel_configs:\n  - {source_labels: [a, b], regex: '(.*);-', target_label: c, replacement: ''}\n  file_sd_configs:\n  - files: [x/*.yml]\n  static_configs:\n  - targets: ['h:1', 'i:2']\n    labels: {l: v}\n  - targets: []\n- job_name: second\n  relabel_configs: [{target_label: x}, {target_label: y}]\nstorage: {tsdb: {retention: {time: 1d, size: 1GB}}, exemplars: {max_exemplars: 5}}\n";
     let config = parse(text).expect("loads");
     let printed = crate::print::print(&config);
     assert!(!printed.contains("hunter2"), "{printed}");
@@ -51,6 +51,7 @@ fn what_is_printed_loads_again_and_hides_secrets() {
     assert_eq!(again.global.external_labels, config.global.external_labels);
     assert_eq!(again.storage, config.storage);
     assert_eq!(again.scrape_configs[0].sd_configs.len(), 3);
+    assert_eq!(again.scrape_configs[1].relabel_configs.len(), 2);
 }
 
 #[test]

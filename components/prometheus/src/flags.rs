@@ -1,0 +1,656 @@
+//! The server's command line: upstream's flags with upstream's defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flags::{Flag, Invocation, Program, UsageError, Values};
+use model::duration::{format_duration, parse_duration};
+
+/// Flags of the server. Hidden are those that upstream hides, and those that have no meaning here but are taken.
+pub const PROGRAM: Program = Program {
+    name: "prometheus",
+    about: "The Prometheus monitoring server",
+    flags: FLAGS,
+};
+
+const FLAGS: &[Flag] = &[
+    Flag::value(
+        "config.file",
+        "prometheus.yml",
+        "Prometheus configuration file path.",
+    ),
+    Flag::switch(
+        "config.auto-reload",
+        false,
+        "Reload the configuration by itself when its files change.",
+    ),
+    Flag::value(
+        "config.auto-reload-interval",
+        "30s",
+        "How often to look for changed configuration files.",
+    ),
+    Flag::list(
+        "web.listen-address",
+        "0.0.0.0:9090",
+        "Address to listen on for UI, API, and telemetry. Can be repeated.",
+    ),
+    Flag::switch(
+        "auto-gomaxprocs",
+        true,
+        "Taken and without effect: threads follow the CPU quota.",
+    )
+    .hidden(),
+    Flag::switch(
+        "auto-gomemlimit",
+        true,
+        "Taken and without effect: there is no garbage collector.",
+    )
+    .hidden(),
+    Flag::value("auto-gomemlimit.ratio", "0.9", "Taken and without effect.").hidden(),
+    Flag::value(
+        "auto-gomemlimit.refresh-interval",
+        "0s",
+        "Taken and without effect.",
+    )
+    .hidden(),
+    Flag::value(
+        "web.config.file",
+        "",
+        "Path to configuration file that can enable TLS or authentication.",
+    ),
+    Flag::value(
+        "web.read-timeout",
+        "5m",
+        "Maximum duration before timing out read of the request, and closing idle connections.",
+    ),
+    Flag::value(
+        "web.max-connections",
+        "512",
+        "Maximum number of simultaneous connections across all listeners.",
+    ),
+    Flag::value(
+        "web.max-notifications-subscribers",
+        "16",
+        "Limits the maximum number of subscribers that can concurrently receive live notifications.",
+    ),
+    Flag::value(
+        "web.external-url",
+        "",
+        "The URL under which Prometheus is externally reachable.",
+    ),
+    Flag::value(
+        "web.route-prefix",
+        "",
+        "Prefix for the internal routes of web endpoints. Defaults to path of --web.external-url.",
+    ),
+    Flag::value(
+        "web.user-assets",
+        "",
+        "Path to static asset directory, available at /user.",
+    ),
+    Flag::switch(
+        "web.enable-lifecycle",
+        false,
+        "Enable shutdown and reload via HTTP request.",
+    ),
+    Flag::switch(
+        "web.enable-admin-api",
+        false,
+        "Enable API endpoints for admin control actions.",
+    ),
+    Flag::switch(
+        "web.enable-remote-write-receiver",
+        false,
+        "Enable API endpoint accepting remote write requests.",
+    ),
+    Flag::list(
+        "web.remote-write-receiver.accepted-protobuf-messages",
+        "",
+        "List of the remote write protobuf messages to accept.",
+    ),
+    Flag::switch(
+        "web.enable-otlp-receiver",
+        false,
+        "Enable API endpoint accepting OTLP write requests.",
+    ),
+    Flag::value(
+        "web.console.templates",
+        "consoles",
+        "Path to the console template directory, available at /consoles.",
+    ),
+    Flag::value(
+        "web.console.libraries",
+        "console_libraries",
+        "Path to the console library directory.",
+    ),
+    Flag::value(
+        "web.page-title",
+        "Prometheus Time Series Collection and Processing Server",
+        "Document title of the server's pages.",
+    ),
+    Flag::value(
+        "web.cors.origin",
+        ".*",
+        "Regex for CORS origin. It is fully anchored.",
+    ),
+    Flag::value(
+        "storage.tsdb.path",
+        "data/",
+        "Base path for metrics storage.",
+    ),
+    Flag::value(
+        "storage.tsdb.retention.time",
+        "",
+        "How long to retain samples in storage. 15d if neither this nor retention.size is set.",
+    ),
+    Flag::value(
+        "storage.tsdb.retention.size",
+        "",
+        "Maximum number of bytes that can be stored for blocks. A unit is required, such as 512MB.",
+    ),
+    Flag::switch(
+        "storage.tsdb.no-lockfile",
+        false,
+        "Do not create lockfile in data directory.",
+    ),
+    Flag::value(
+        "storage.tsdb.head-chunks-write-queue-size",
+        "0",
+        "Taken and without effect: chunks are written at once.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.delay-compact-file.path",
+        "",
+        "File with blocks that were uploaded; only those are compacted.",
+    ),
+    Flag::value(
+        "storage.tsdb.min-block-duration",
+        "2h",
+        "Minimum duration of a data block before being persisted.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.max-block-duration",
+        "",
+        "Maximum duration compacted blocks may span. 31d or a tenth of the retention.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.max-block-chunk-segment-size",
+        "512MB",
+        "The maximum size for a single chunk segment in a block.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.wal-segment-size",
+        "128MB",
+        "Size at which to split the log segment files.",
+    )
+    .hidden(),
+    Flag::switch("storage.tsdb.wal-compression", true, "Compress the log.").hidden(),
+    Flag::value(
+        "storage.tsdb.wal-compression-type",
+        "snappy",
+        "Compression of the log: snappy or zstd.",
+    )
+    .hidden(),
+    Flag::switch(
+        "storage.tsdb.allow-overlapping-compaction",
+        true,
+        "Allow compaction of overlapping blocks.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.samples-per-chunk",
+        "120",
+        "Target number of samples per chunk.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.delayed-compaction.max-percent",
+        "10",
+        "Taken and without effect.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.tsdb.block-reload-interval",
+        "1m",
+        "Interval at which to check for new or removed blocks.",
+    )
+    .hidden(),
+    Flag::switch(
+        "storage.tsdb.wal-sync",
+        false,
+        "Titan's own: sync the log to disk before samples count as stored, several batches at a time.",
+    ),
+    Flag::value(
+        "storage.remote.flush-deadline",
+        "1m",
+        "How long to wait flushing samples on shutdown or config reload.",
+    ),
+    Flag::value(
+        "storage.remote.read-sample-limit",
+        "5e7",
+        "Maximum overall number of samples to return via the remote read interface.",
+    ),
+    Flag::value(
+        "storage.remote.read-concurrent-limit",
+        "10",
+        "Maximum number of concurrent remote read calls.",
+    ),
+    Flag::value(
+        "storage.remote.read-max-bytes-in-frame",
+        "1048576",
+        "Maximum number of bytes in a single frame for streaming remote read.",
+    ),
+    Flag::value(
+        "rules.alert.for-outage-tolerance",
+        "1h",
+        "Max time to tolerate outage for restoring \"for\" state of alert.",
+    ),
+    Flag::value(
+        "rules.alert.for-grace-period",
+        "10m",
+        "Minimum duration between alert and restored \"for\" state.",
+    ),
+    Flag::value(
+        "rules.alert.resend-delay",
+        "1m",
+        "Minimum amount of time to wait before resending an alert to Alertmanager.",
+    ),
+    Flag::value(
+        "rules.max-concurrent-evals",
+        "4",
+        "Global concurrency limit for independent rules that can run concurrently.",
+    ),
+    Flag::value(
+        "alertmanager.notification-queue-capacity",
+        "10000",
+        "The capacity of the queue for pending Alertmanager notifications.",
+    ),
+    Flag::value(
+        "alertmanager.notification-batch-size",
+        "256",
+        "The maximum number of notifications per batch to send to the Alertmanager.",
+    ),
+    Flag::switch(
+        "alertmanager.drain-notification-queue-on-shutdown",
+        true,
+        "Send any outstanding Alertmanager notifications when shutting down.",
+    ),
+    Flag::value(
+        "query.lookback-delta",
+        "5m",
+        "The maximum lookback duration for retrieving metrics during expression evaluations.",
+    ),
+    Flag::value(
+        "query.timeout",
+        "2m",
+        "Maximum time a query may take before being aborted.",
+    ),
+    Flag::value(
+        "query.max-concurrency",
+        "20",
+        "Maximum number of queries executed concurrently.",
+    ),
+    Flag::value(
+        "query.max-samples",
+        "50000000",
+        "Maximum number of samples a single query can load into memory.",
+    ),
+    Flag::value(
+        "scrape.discovery-reload-interval",
+        "5s",
+        "Interval used by scrape manager to throttle target groups updates.",
+    )
+    .hidden(),
+    Flag::switch(
+        "scrape.adjust-timestamps",
+        true,
+        "Adjust scrape timestamps to align them to the intended schedule.",
+    )
+    .hidden(),
+    Flag::value("scrape.timestamp-tolerance", "2ms", "Timestamp tolerance.").hidden(),
+    Flag::list(
+        "enable-feature",
+        "",
+        "Comma separated feature names to enable.",
+    ),
+    Flag::switch("agent", false, "Run Prometheus in 'Agent mode'."),
+    Flag::value(
+        "log.level",
+        "info",
+        "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
+    ),
+    Flag::value(
+        "log.format",
+        "logfmt",
+        "Output format of log messages. One of: [logfmt, json]",
+    ),
+];
+
+/// What the command line says, checked.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// How often to look for changed files; `None` for never.
+    pub auto_reload: Option<Duration>,
+    /// Addresses.
+    pub listen: Vec<String>,
+    /// The longest that a request's header may take.
+    pub read_timeout: Duration,
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// Where others reach the server; empty for the host name.
+    pub external_url: String,
+    /// Before all paths; starts and does not end with a slash, or is empty.
+    pub route_prefix: String,
+    /// `/-/reload` and `/-/quit`.
+    pub enable_lifecycle: bool,
+    /// Who may read across origins.
+    pub cors_origin: String,
+    /// Storage.
+    pub storage: StorageFlags,
+    /// Queries.
+    pub query: QueryFlags,
+    /// Feature names.
+    pub features: Vec<String>,
+    /// `debug`, `info`, `warn`, `error`.
+    pub log_level: String,
+    /// `logfmt`, `json`.
+    pub log_format: String,
+    /// Every flag, for `/status/flags`.
+    pub all: std::collections::BTreeMap<String, String>,
+}
+
+/// `--storage.tsdb.*`
+#[derive(Clone, Debug)]
+pub struct StorageFlags {
+    /// The folder.
+    pub path: PathBuf,
+    /// Milliseconds; `None` when not given.
+    pub retention_time: Option<i64>,
+    /// Bytes; `None` when not given.
+    pub retention_size: Option<u64>,
+    /// Whether the folder is used without a lock.
+    pub no_lockfile: bool,
+    /// Milliseconds of a fresh block.
+    pub min_block: i64,
+    /// Milliseconds of the largest block; `None` to follow the retention.
+    pub max_block: Option<i64>,
+    /// Bytes of a log segment.
+    pub wal_segment_size: u64,
+    /// Whether the log is compressed.
+    pub wal_compression: bool,
+    /// Samples count as stored only when they are on the disk.
+    pub wal_sync: bool,
+    /// Samples per chunk.
+    pub samples_per_chunk: u32,
+}
+
+/// `--query.*`
+#[derive(Clone, Debug)]
+pub struct QueryFlags {
+    /// Milliseconds.
+    pub lookback_delta: i64,
+    /// The longest that a query may take.
+    pub timeout: Duration,
+    /// Queries at one time.
+    pub max_concurrency: usize,
+    /// Samples in memory.
+    pub max_samples: usize,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// To serve.
+    Serve(Box<ServerConfig>),
+    /// To print this and end well.
+    Print(String),
+}
+
+/// Reads the command line, without the program's name.
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, UsageError> {
+    let version = crate::build::version_text("prometheus");
+    match PROGRAM.parse(arguments, &version)? {
+        Invocation::Print(text) => Ok(Command::Print(text)),
+        Invocation::Run(values) => Ok(Command::Serve(Box::new(read(&values)?))),
+    }
+}
+
+/// The flags with everything left at its default.
+pub fn defaults() -> ServerConfig {
+    match parse(Vec::new()) {
+        Ok(Command::Serve(config)) => *config,
+        Ok(Command::Print(_)) | Err(_) => unreachable!("a test reads the defaults"),
+    }
+}
+
+fn read(values: &Values) -> Result<ServerConfig, UsageError> {
+    if values.switch("agent") {
+        return Err(UsageError(
+            "--agent: this build has no agent mode yet".into(),
+        ));
+    }
+    if !values.text("web.config.file").is_empty() {
+        return Err(UsageError(
+            "--web.config.file: this build cannot serve TLS or ask for passwords yet; run it behind something that does".into(),
+        ));
+    }
+    for flag in [
+        "web.enable-remote-write-receiver",
+        "web.enable-otlp-receiver",
+        "web.enable-admin-api",
+    ] {
+        if values.switch(flag) {
+            return Err(UsageError(format!(
+                "--{flag}: this build does not have it yet"
+            )));
+        }
+    }
+    let external_url = values.text("web.external-url");
+    if external_url.starts_with(['"', '\'']) || external_url.ends_with(['"', '\'']) {
+        return Err(UsageError(
+            "--web.external-url: URL must not begin or end with quotes".into(),
+        ));
+    }
+    for (flag, words) in [
+        ("log.level", &["debug", "info", "warn", "error"][..]),
+        ("log.format", &["logfmt", "json"]),
+    ] {
+        if !words.contains(&values.text(flag)) {
+            let given = values.text(flag);
+            return Err(UsageError(format!(
+                "--{flag}: unrecognized value {given:?}, must be one of {}",
+                words.join(", ")
+            )));
+        }
+    }
+    let auto_reload = values
+        .switch("config.auto-reload")
+        .then(|| duration(values, "config.auto-reload-interval"));
+    let auto_reload = auto_reload
+        .transpose()?
+        .map(|ms| Duration::from_millis(ms.max(1000) as u64));
+    let millis = |name: &str| duration(values, name).map(|ms| Duration::from_millis(ms as u64));
+    Ok(ServerConfig {
+        config_file: values.text("config.file").into(),
+        auto_reload,
+        listen: values.list("web.listen-address"),
+        read_timeout: millis("web.read-timeout")?,
+        max_connections: number(values, "web.max-connections")? as usize,
+        external_url: external_url.trim_end_matches('/').to_string(),
+        route_prefix: route_prefix(values.text("web.route-prefix"), external_url),
+        enable_lifecycle: values.switch("web.enable-lifecycle"),
+        cors_origin: values.text("web.cors.origin").to_string(),
+        storage: StorageFlags {
+            path: values.text("storage.tsdb.path").into(),
+            retention_time: optional_duration(values, "storage.tsdb.retention.time")?,
+            retention_size: optional_size(values, "storage.tsdb.retention.size")?,
+            no_lockfile: values.switch("storage.tsdb.no-lockfile"),
+            min_block: duration(values, "storage.tsdb.min-block-duration")?,
+            max_block: optional_duration(values, "storage.tsdb.max-block-duration")?,
+            wal_segment_size: wal_segment_size(values)?,
+            wal_compression: values.switch("storage.tsdb.wal-compression"),
+            wal_sync: values.switch("storage.tsdb.wal-sync"),
+            samples_per_chunk: number(values, "storage.tsdb.samples-per-chunk")? as u32,
+        },
+        query: QueryFlags {
+            lookback_delta: duration(values, "query.lookback-delta")?,
+            timeout: millis("query.timeout")?,
+            max_concurrency: number(values, "query.max-concurrency")?.max(1) as usize,
+            max_samples: number(values, "query.max-samples")? as usize,
+        },
+        features: values
+            .list("enable-feature")
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_string)
+            .collect(),
+        log_level: values.text("log.level").to_string(),
+        log_format: values.text("log.format").to_string(),
+        all: shown(values),
+    })
+}
+
+/// The flags as `/status/flags` shows them: durations and sizes in upstream's own form.
+fn shown(values: &Values) -> std::collections::BTreeMap<String, String> {
+    let mut all = values.all();
+    for (name, value) in &mut all {
+        let is_duration =
+            !value.is_empty() && parse_duration(value).is_ok() && value.parse::<f64>().is_err();
+        if is_duration && !name.starts_with("web.page") {
+            *value = parse_duration(value)
+                .map(format_duration)
+                .unwrap_or_default();
+        }
+    }
+    all
+}
+
+fn duration(values: &Values, name: &str) -> Result<i64, UsageError> {
+    parse_duration(values.text(name)).map_err(|e| UsageError(format!("--{name}: {e}")))
+}
+
+fn optional_duration(values: &Values, name: &str) -> Result<Option<i64>, UsageError> {
+    if values.text(name).is_empty() {
+        Ok(None)
+    } else {
+        duration(values, name).map(Some)
+    }
+}
+
+fn size(values: &Values, name: &str) -> Result<u64, UsageError> {
+    configfile::size::parse_size(values.text(name))
+        .map_err(|e| UsageError(format!("--{name}: {e}")))
+}
+
+fn optional_size(values: &Values, name: &str) -> Result<Option<u64>, UsageError> {
+    if values.text(name).is_empty() {
+        Ok(None)
+    } else {
+        size(values, name).map(Some)
+    }
+}
+
+/// Whole numbers, also as `5e7`.
+fn number(values: &Values, name: &str) -> Result<u64, UsageError> {
+    let text = values.text(name);
+    match model::number::parse_float(text) {
+        Some(v) if v >= 0.0 && v.fract() == 0.0 && v < 1e18 => Ok(v as u64),
+        _ => Err(UsageError(format!(
+            "--{name}: {text:?} is not a whole number from 0"
+        ))),
+    }
+}
+
+fn wal_segment_size(values: &Values) -> Result<u64, UsageError> {
+    let bytes = size(values, "storage.tsdb.wal-segment-size")?;
+    if (10 << 20..=256 << 20).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(UsageError(
+            "--storage.tsdb.wal-segment-size: flag must be set between 10MB and 256MB".into(),
+        ))
+    }
+}
+
+fn route_prefix(given: &str, external_url: &str) -> String {
+    let path = if given.is_empty() {
+        external_url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]))
+            .unwrap_or("")
+    } else {
+        given
+    };
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(arguments: &[&str]) -> Result<ServerConfig, String> {
+        match parse(arguments.iter().map(|a| a.to_string())) {
+            Ok(Command::Serve(config)) => Ok(*config),
+            Ok(Command::Print(text)) => panic!("prints {text}"),
+            Err(error) => Err(error.0),
+        }
+    }
+
+    #[test]
+    fn upstream_defaults() {
+        let config = defaults();
+        assert_eq!(config.listen, ["0.0.0.0:9090"]);
+        assert_eq!(config.storage.path, PathBuf::from("data/"));
+        assert_eq!(
+            (config.query.max_samples, config.query.lookback_delta),
+            (50_000_000, 300_000)
+        );
+        assert_eq!(config.route_prefix, "");
+        assert_eq!(config.all["query.timeout"], "2m");
+        assert_eq!(config.all["web.enable-lifecycle"], "false");
+    }
+
+    #[test]
+    fn values_and_refusals() {
+        let config = serve(&[
+            "--web.external-url=http://x/prom/",
+            "--query.max-samples=5e3",
+            "--storage.tsdb.retention.time=30d",
+        ])
+        .expect("fine");
+        assert_eq!(config.route_prefix, "/prom");
+        assert_eq!(config.query.max_samples, 5000);
+        assert_eq!(config.storage.retention_time, Some(30 * 86_400_000));
+        assert!(
+            serve(&["--storage.tsdb.wal-segment-size=1MB"])
+                .unwrap_err()
+                .contains("between 10MB and 256MB")
+        );
+        assert!(
+            serve(&["--query.timeout=abc"])
+                .unwrap_err()
+                .starts_with("--query.timeout: not a valid duration")
+        );
+        assert!(
+            serve(&["--storage.tsdb.retention.size=100"])
+                .unwrap_err()
+                .contains("unknown unit")
+        );
+        assert!(
+            serve(&["--log.level=loud"])
+                .unwrap_err()
+                .contains("must be one of debug, info, warn, error")
+        );
+    }
+}

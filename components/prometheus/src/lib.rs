@@ -1,0 +1,20 @@
+//! The Prometheus server, a drop-in for upstream's.
+//!
+//! [`flags`] turns a command line into a [`ServerConfig`](flags::ServerConfig); [`Server`] made from it reads the
+//! configuration file, listens, opens its data, and then scrapes and answers until told to stop. Several servers run in
+//! one process. This crate knows nothing of other components.
+
+pub mod build;
+pub mod engine;
+pub mod flags;
+pub mod load;
+pub mod promtool;
+pub mod retention;
+pub mod self_metrics;
+pub mod server;
+pub mod status;
+pub mod storage;
+pub mod targets;
+pub mod web;
+
+pub use server::{Context, Overview, Server, ServerError};

@@ -1,0 +1,639 @@
+//! The server's life: read, listen, open, serve, stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use apiv1::cors::CorsOrigin;
+use configfile::Config;
+use configfile::sd::SdConfig;
+use discovery::Manager as Discovery;
+use env::{Clock, Disk, Registry};
+use net::http_server::{ServerLimits, serve};
+use net::listen::{ListenError, bind_all};
+use net::shutdown::{Shutdown, ShutdownTrigger};
+use ondisk::log::Compression;
+use parking_lot::RwLock;
+use scrape::Manager as Scraping;
+use scrape::pool::http_fetches;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tsdb::{Db, DbError, Durability, Options, ReplayProgress};
+
+use crate::flags::ServerConfig;
+use crate::load::{LoadError, Loaded, absolute, load};
+use crate::retention::Retention;
+use crate::self_metrics::ServerMetrics;
+use crate::status::{Applied, ServerState};
+use crate::storage::LateDb;
+use crate::targets::ScrapedTargets;
+use crate::web::{Web, router};
+
+/// How often storage does its chores.
+const MAINTENANCE: Duration = Duration::from_secs(60);
+/// Exemplars kept when the feature is on and nothing else is said.
+const DEFAULT_EXEMPLARS: i64 = 100_000;
+
+/// The world a server lives in.
+#[derive(Clone)]
+pub struct Context {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Files of the database.
+    pub disk: Arc<dyn Disk>,
+    /// The stop.
+    pub shutdown: Shutdown,
+    /// The machine's name.
+    pub host: String,
+    /// Chance.
+    pub seed: u64,
+}
+
+/// Why a server does not run.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The configuration is wrong.
+    #[error("Error loading config (--config.file={file}): {error}")]
+    Config {
+        /// Its absolute path.
+        file: String,
+        /// What is wrong.
+        error: LoadError,
+    },
+    /// A flag is wrong in a way that only shows here.
+    #[error("{0}")]
+    Flag(String),
+    /// An address cannot be listened on.
+    #[error("Unable to start web listener: {0}")]
+    Listen(#[from] ListenError),
+    /// The data cannot be opened.
+    #[error("opening storage failed: {0}")]
+    Storage(#[from] DbError),
+    /// The first configuration cannot be taken up.
+    #[error("error loading config from {file:?}: {reason}")]
+    Apply {
+        /// Its path.
+        file: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl ServerError {
+    /// The process' exit code, as upstream has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ServerError::Config { .. } | ServerError::Flag(_) => 2,
+            ServerError::Listen(_) | ServerError::Storage(_) | ServerError::Apply { .. } => 1,
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    config: ServerConfig,
+    context: Context,
+    state: Arc<ServerState>,
+    metrics: ServerMetrics,
+    registry: Registry,
+    scraping: OnceScraping,
+    reloader: Reloader,
+    addresses: Vec<String>,
+    stop: Arc<ShutdownTrigger>,
+    stopped: Shutdown,
+    web: JoinHandle<()>,
+}
+
+/// Scraping starts when storage is there.
+type OnceScraping = Arc<std::sync::OnceLock<Scraping>>;
+
+/// A few figures for people.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// Whether it answers queries.
+    pub ready: bool,
+    /// Targets that answered at their last scrape.
+    pub targets_up: usize,
+    /// Targets.
+    pub targets: usize,
+    /// Series in the head.
+    pub series: u64,
+    /// Samples appended since the start.
+    pub samples: u64,
+}
+
+impl Server {
+    /// Reads the configuration and listens. Data is opened by [`Server::run`].
+    pub async fn start(config: ServerConfig, context: Context) -> Result<Server, ServerError> {
+        let loaded = load(&config.config_file).map_err(|error| ServerError::Config {
+            file: absolute(&config.config_file).display().to_string(),
+            error,
+        })?;
+        let origins = CorsOrigin::new(&config.cors_origin).map_err(|e| {
+            ServerError::Flag(format!(
+                "could not compile CORS regex string {:?}: {e}",
+                config.cors_origin
+            ))
+        })?;
+        let listeners = bind_all(&config.listen).await?;
+        let addresses: Vec<String> = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .map(|address| address.to_string())
+            .collect();
+        for address in &addresses {
+            tracing::info!(component = "web", address = %address, "Listening on");
+        }
+        let registry = Registry::new();
+        let metrics = ServerMetrics::new(&registry);
+        let state = Arc::new(initial_state(&config, &context, &loaded));
+        metrics.reload_successful.set(1.0);
+        metrics
+            .reload_success_time
+            .set(context.clock.now() as f64 / 1000.0);
+        let (stop, stopped) = net::shutdown::channel();
+        let stop = Arc::new(stop);
+        forward(&context.shutdown, &stop);
+        let scraping: OnceScraping = Arc::default();
+        let reloader = Reloader(Arc::new(ReloaderState {
+            config: config.clone(),
+            state: state.clone(),
+            metrics: metrics.clone(),
+            scraping: scraping.clone(),
+            discovery: Mutex::new(None),
+        }));
+        let web = Web {
+            state: state.clone(),
+            registry: registry.clone(),
+            metrics: metrics.clone(),
+            reloader: reloader.clone(),
+            stop: stop.clone(),
+            lifecycle: config.enable_lifecycle,
+            prefix: config.route_prefix.clone(),
+        };
+        let api = api_of(&config, &context, &state, &scraping, &registry);
+        let routes = router(Arc::new(web), apiv1::router(Arc::new(api), origins));
+        let limits = ServerLimits {
+            max_connections: config.max_connections,
+            read_timeout: config.read_timeout,
+            ..ServerLimits::default()
+        };
+        // The pages stay until storage is closed, so that "stopping" can be seen.
+        let web = tokio::spawn(serve(listeners, routes, limits, stopped.clone()));
+        Ok(Server {
+            config,
+            context,
+            state,
+            metrics,
+            registry,
+            scraping,
+            reloader,
+            addresses,
+            stop,
+            stopped,
+            web,
+        })
+    }
+
+    /// A view of the server for people, at any time.
+    pub fn overview(&self) -> impl Fn() -> Overview + Send + Sync + use<> {
+        let (state, scraping, registry) = (
+            self.state.clone(),
+            self.scraping.clone(),
+            self.registry.clone(),
+        );
+        let addresses = self.addresses.clone();
+        move || overview(&state, &scraping, &registry, &addresses)
+    }
+
+    /// Takes up the configuration file anew, at any time.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Opens the data, scrapes and answers until the stop.
+    pub async fn run(self) -> Result<(), ServerError> {
+        let result = self.serve_until_stopped().await;
+        self.stop.stop();
+        let _ = self.web.await;
+        result
+    }
+
+    async fn serve_until_stopped(&self) -> Result<(), ServerError> {
+        let Some(db) = self.open_storage().await? else {
+            return Ok(());
+        };
+        self.state.db.open(db.clone());
+        let scraping = Scraping::new(
+            self.context.clock.clone(),
+            db.clone(),
+            http_fetches(crate::build::user_agent()),
+            &self.registry,
+            self.context.host.clone(),
+            self.context.seed,
+        );
+        let _ = self.scraping.set(scraping.clone());
+        let discovery = Discovery::new(
+            self.context.clock.clone(),
+            self.registry.clone(),
+            crate::build::user_agent(),
+        );
+        let subscription = discovery.subscribe();
+        self.reloader
+            .begin(discovery)
+            .await
+            .map_err(|reason| ServerError::Apply {
+                file: self.config.config_file.display().to_string(),
+                reason,
+            })?;
+        self.state.ready.store(true, Ordering::Release);
+        self.metrics.ready.set(1.0);
+        tracing::info!("Server is ready to receive web requests.");
+        let scraper = {
+            let stopped = self.stopped.clone();
+            tokio::spawn(async move { scraping.run(subscription, stopped).await })
+        };
+        let chores = tokio::spawn(maintain(
+            db.clone(),
+            self.context.clock.clone(),
+            self.stopped.clone(),
+        ));
+        let watcher = self.config.auto_reload.map(|interval| {
+            let (reloader, clock) = (self.reloader.clone(), self.context.clock.clone());
+            tokio::spawn(follow_files(
+                reloader,
+                interval,
+                clock,
+                self.stopped.clone(),
+            ))
+        });
+        self.stopped.wait().await;
+        self.state.stopping.store(true, Ordering::Release);
+        self.metrics.ready.set(0.0);
+        tracing::info!("Stopping scrape manager...");
+        let _ = scraper.await;
+        self.reloader.end().await;
+        if let Some(watcher) = watcher {
+            watcher.abort();
+        }
+        let _ = chores.await;
+        tracing::info!("Stopping storage...");
+        let closed = tokio::task::spawn_blocking(move || db.close()).await;
+        match closed {
+            Ok(result) => result?,
+            Err(_) => tracing::error!("closing storage ended unexpectedly"),
+        }
+        tracing::info!("See you next time!");
+        Ok(())
+    }
+
+    /// Opens the database on a thread that may block; `None` when the stop came first.
+    async fn open_storage(&self) -> Result<Option<Arc<Db>>, ServerError> {
+        let options = storage_options(
+            &self.config,
+            &self.state.config.read().config,
+            &self.context,
+        );
+        let dir = self.config.storage.path.clone();
+        let (disk, clock) = (self.context.disk.clone(), self.context.clock.clone());
+        let (registry, replay) = (self.registry.clone(), self.state.replay.clone());
+        let open = move || Db::open_watched(&dir, options, disk, clock, &registry, &replay);
+        let opening = tokio::task::spawn_blocking(open);
+        match self.stopped.or(opening).await {
+            None => Ok(None),
+            Some(Ok(opened)) => Ok(Some(opened?)),
+            Some(Err(_)) => Err(ServerError::Storage(DbError::Options(
+                "opening ended unexpectedly; see the log".into(),
+            ))),
+        }
+    }
+}
+
+/// A stop of the whole process is a stop of the server; the other way round it is not.
+fn forward(process: &Shutdown, stop: &Arc<ShutdownTrigger>) {
+    let (process, stop) = (process.clone(), stop.clone());
+    tokio::spawn(async move {
+        process.wait().await;
+        stop.stop();
+    });
+}
+
+fn initial_state(config: &ServerConfig, context: &Context, loaded: &Loaded) -> ServerState {
+    for warning in &loaded.config.warnings {
+        tracing::warn!(file = %config.config_file.display(), "{warning}");
+    }
+    let now = context.clock.now();
+    ServerState {
+        clock: context.clock.clone(),
+        started: now,
+        host: context.host.clone(),
+        flags: config.all.clone(),
+        config: RwLock::new(Applied {
+            config: loaded.config.clone(),
+            fingerprint: loaded.fingerprint,
+            success: true,
+            time: now,
+            retention: retention_of(config, &loaded.config),
+        }),
+        db: LateDb::default(),
+        replay: ReplayProgress::default(),
+        ready: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+    }
+}
+
+fn api_of(
+    config: &ServerConfig,
+    context: &Context,
+    state: &Arc<ServerState>,
+    scraping: &OnceScraping,
+    registry: &Registry,
+) -> apiv1::Api {
+    let slots = config.query.max_concurrency;
+    registry
+        .gauge(
+            "prometheus_engine_queries_concurrent_max",
+            "The max number of concurrent queries.",
+        )
+        .set(slots as f64);
+    let query_slots = Arc::new(tokio::sync::Semaphore::new(slots));
+    let free = query_slots.clone();
+    registry.gauge_fn(
+        "prometheus_engine_queries",
+        "The current number of queries being executed or waiting.",
+        move || (slots - free.available_permits().min(slots)) as f64,
+    );
+    apiv1::Api {
+        engine: crate::engine::engine_of(config),
+        queryable: Arc::new(state.db.clone()),
+        clock: context.clock.clone(),
+        query_timeout: config.query.timeout,
+        query_slots,
+        targets: Arc::new(LateTargets {
+            scraping: scraping.clone(),
+            host: context.host.clone(),
+        }),
+        status: state.clone(),
+    }
+}
+
+/// Targets, once scraping has begun.
+struct LateTargets {
+    scraping: OnceScraping,
+    host: String,
+}
+
+impl LateTargets {
+    fn view(&self) -> Option<ScrapedTargets> {
+        let manager = self.scraping.get()?.clone();
+        Some(ScrapedTargets {
+            manager,
+            host: self.host.clone(),
+        })
+    }
+}
+
+impl apiv1::targets::TargetSource for LateTargets {
+    fn pools(&self) -> std::collections::BTreeMap<String, apiv1::targets::PoolTargets> {
+        self.view().map(|view| view.pools()).unwrap_or_default()
+    }
+
+    fn families(&self, metric: Option<&str>) -> Vec<apiv1::targets::TargetFamily> {
+        self.view()
+            .map(|view| view.families(metric))
+            .unwrap_or_default()
+    }
+}
+
+fn retention_of(config: &ServerConfig, file: &Config) -> Retention {
+    let capacity = || {
+        let stat = rustix::fs::statvfs(&config.storage.path).ok()?;
+        Some(stat.f_blocks * stat.f_frsize)
+    };
+    let capacity = (file.storage.retention_percentage > 0.0)
+        .then(capacity)
+        .flatten();
+    Retention::of(&config.storage, &file.storage, capacity)
+}
+
+fn exemplars_of(config: &ServerConfig, file: &Config) -> usize {
+    let on = config
+        .features
+        .iter()
+        .any(|feature| feature == "exemplar-storage");
+    let kept = file
+        .storage
+        .max_exemplars
+        .unwrap_or(DEFAULT_EXEMPLARS)
+        .max(0);
+    if on { kept as usize } else { 0 }
+}
+
+fn storage_options(config: &ServerConfig, file: &Config, context: &Context) -> Options {
+    let flags = &config.storage;
+    let retention = retention_of(config, file);
+    Options {
+        min_block_duration: flags.min_block,
+        max_block_duration: flags
+            .max_block
+            .unwrap_or_else(|| tsdb::plan::max_block_duration(retention.time)),
+        retention: retention.time,
+        retention_bytes: retention.bytes,
+        out_of_order_window: file.storage.out_of_order_time_window,
+        samples_per_chunk: flags.samples_per_chunk,
+        wal_segment_bytes: flags.wal_segment_size,
+        wal_compression: if flags.wal_compression {
+            Compression::Snappy
+        } else {
+            Compression::None
+        },
+        durability: if flags.wal_sync {
+            Durability::Sync
+        } else {
+            Durability::Write
+        },
+        max_exemplars: exemplars_of(config, file),
+        log_metadata: config.features.iter().any(|f| f == "metadata-wal-records"),
+        lock: !flags.no_lockfile,
+        seed: context.seed,
+        ..Options::default()
+    }
+}
+
+/// Storage's chores, once a minute. A failure is told and tried again.
+async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>, stopped: Shutdown) {
+    while stopped.or(clock.sleep(MAINTENANCE)).await.is_some() {
+        let db = db.clone();
+        match tokio::task::spawn_blocking(move || db.maintain()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(component = "tsdb", err = %error, "compaction failed")
+            }
+            Err(_) => tracing::error!(component = "tsdb", "compaction ended unexpectedly"),
+        }
+    }
+}
+
+/// Takes up the configuration when its files change.
+async fn follow_files(
+    reloader: Reloader,
+    interval: Duration,
+    clock: Arc<dyn Clock>,
+    stopped: Shutdown,
+) {
+    while stopped.or(clock.sleep(interval)).await.is_some() {
+        let path = reloader.0.config.config_file.clone();
+        let known = reloader.0.state.config.read().fingerprint;
+        // A file that does not load is tried, and fails, at every tick, so that the status shows it.
+        let changed = load(&path).map_or(true, |loaded| loaded.fingerprint != known);
+        if changed {
+            tracing::info!("Configuration file change detected, reloading the configuration.");
+            // The failure has been logged.
+            let _ = reloader.reload().await;
+        }
+    }
+}
+
+/// Takes up the configuration file: all of it or nothing.
+#[derive(Clone)]
+pub struct Reloader(Arc<ReloaderState>);
+
+struct ReloaderState {
+    config: ServerConfig,
+    state: Arc<ServerState>,
+    metrics: ServerMetrics,
+    scraping: OnceScraping,
+    /// Also serialises reloads.
+    discovery: Mutex<Option<Discovery>>,
+}
+
+impl Reloader {
+    /// Takes up the first configuration, which is loaded already.
+    async fn begin(&self, discovery: Discovery) -> Result<(), String> {
+        let mut running = self.0.discovery.lock().await;
+        let config = self.0.state.config.read().config.clone();
+        let discovery = running.insert(discovery);
+        self.apply(&config, discovery)
+    }
+
+    /// Ends discovery.
+    async fn end(&self) {
+        self.0.discovery.lock().await.take();
+    }
+
+    /// Reads the file and takes it up. On failure what was in force stays.
+    pub async fn reload(&self) -> Result<(), String> {
+        let path = self.0.config.config_file.clone();
+        let started = self.0.state.clock.monotonic();
+        tracing::info!(filename = %path.display(), "Loading configuration file");
+        let mut running = self.0.discovery.lock().await;
+        let result = match &mut *running {
+            None => Err("the server is starting or stopping".to_string()),
+            Some(discovery) => self.load_and_apply(&path, discovery),
+        };
+        match &result {
+            Ok(()) => {
+                let took = self.0.state.clock.monotonic().saturating_sub(started);
+                tracing::info!(filename = %path.display(), totalDuration = ?took, "Completed loading of configuration file");
+            }
+            Err(error) => {
+                self.0.state.config.write().success = false;
+                self.0.metrics.reload_successful.set(0.0);
+                tracing::error!(component = "main", err = %error, "Error reloading config");
+            }
+        }
+        result
+    }
+
+    fn load_and_apply(&self, path: &Path, discovery: &mut Discovery) -> Result<(), String> {
+        let loaded = load(path).map_err(|e| e.to_string())?;
+        for warning in &loaded.config.warnings {
+            tracing::warn!(file = %path.display(), "{warning}");
+        }
+        self.apply(&loaded.config, discovery)?;
+        let now = self.0.state.clock.now();
+        let retention = retention_of(&self.0.config, &loaded.config);
+        *self.0.state.config.write() = Applied {
+            config: loaded.config,
+            fingerprint: loaded.fingerprint,
+            success: true,
+            time: now,
+            retention,
+        };
+        self.0.metrics.reload_successful.set(1.0);
+        self.0.metrics.reload_success_time.set(now as f64 / 1000.0);
+        Ok(())
+    }
+
+    /// What can fail comes first and changes nothing when it does.
+    fn apply(&self, config: &Config, discovery: &mut Discovery) -> Result<(), String> {
+        let Some(scraping) = self.0.scraping.get() else {
+            return Err("the server is starting".into());
+        };
+        scraping.apply(config)?;
+        let jobs: Vec<(String, Vec<SdConfig>)> = config
+            .scrape_configs
+            .iter()
+            .map(|job| (job.job_name.clone(), job.sd_configs.clone()))
+            .collect();
+        discovery.apply(&jobs);
+        if let Some(db) = self.0.state.db.get() {
+            let retention = retention_of(&self.0.config, config);
+            db.reconfigure(
+                retention.time,
+                retention.bytes,
+                config.storage.out_of_order_time_window,
+                exemplars_of(&self.0.config, config),
+            )
+            .map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn overview(
+    state: &ServerState,
+    scraping: &OnceScraping,
+    registry: &Registry,
+    addresses: &[String],
+) -> Overview {
+    use apiv1::status::StatusSource as _;
+    let mut overview = Overview {
+        addresses: addresses.to_vec(),
+        ready: state.is_ready(),
+        ..Overview::default()
+    };
+    for pool in scraping
+        .get()
+        .map(Scraping::view)
+        .unwrap_or_default()
+        .into_values()
+    {
+        overview.targets += pool.active.len();
+        let up = |target: &Arc<scrape::Target>| target.status.lock().health == scrape::Health::Up;
+        overview.targets_up += pool.active.iter().filter(|target| up(target)).count();
+    }
+    for family in registry.gather() {
+        let sum = || {
+            family
+                .metrics
+                .iter()
+                .filter_map(|metric| match metric.value {
+                    model::MetricValue::Single(v) => Some(v),
+                    _ => None,
+                })
+        };
+        match family.name.as_str() {
+            "prometheus_tsdb_head_series" => overview.series = sum().sum::<f64>() as u64,
+            "prometheus_tsdb_head_samples_appended_total" => {
+                overview.samples = sum().sum::<f64>() as u64;
+            }
+            _ => {}
+        }
+    }
+    overview
+}

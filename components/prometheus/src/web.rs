@@ -1,0 +1,230 @@
+//! The server's pages besides the API: health, metrics, lifecycle, and what is counted of every request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use apiv1::router::unavailable;
+use apiv1::status::StatusSource as _;
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse as _, Redirect};
+use axum::routing::{get, post};
+use env::Registry;
+use exposition::{Format, Protocol, negotiation};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use net::shutdown::ShutdownTrigger;
+use tower_http::compression::CompressionLayer;
+
+use crate::self_metrics::ServerMetrics;
+use crate::server::Reloader;
+use crate::status::ServerState;
+
+/// What the pages work with.
+pub struct Web {
+    /// The server.
+    pub state: Arc<ServerState>,
+    /// Its instruments.
+    pub registry: Registry,
+    /// Those of requests among them.
+    pub metrics: ServerMetrics,
+    /// Takes up the configuration anew.
+    pub reloader: Reloader,
+    /// Stops the server.
+    pub stop: Arc<ShutdownTrigger>,
+    /// Whether the last two may be done by request.
+    pub lifecycle: bool,
+    /// Before all paths.
+    pub prefix: String,
+}
+
+type Shared = State<Arc<Web>>;
+
+/// All routes, the API below `/api/v1` among them.
+pub fn router(web: Arc<Web>, api: Router) -> Router {
+    let pages = Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics).layer(CompressionLayer::new()))
+        .route("/version", get(version))
+        .route(
+            "/-/healthy",
+            get(|| async { "Prometheus Server is Healthy.\n" }),
+        )
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload).put(reload).fallback(wrong_method))
+        .route("/-/quit", post(quit).put(quit).fallback(wrong_method))
+        .with_state(web.clone())
+        .nest("/api/v1", api)
+        .layer(axum::middleware::from_fn_with_state(web.clone(), count));
+    if web.prefix.is_empty() {
+        return pages;
+    }
+    let home = format!("{}/", web.prefix);
+    Router::new()
+        .nest(&web.prefix, pages)
+        .route("/", get(move || async move { Redirect::to(&home) }))
+}
+
+/// What there is to see until the console is there.
+async fn index(State(web): Shared) -> Html<String> {
+    let links: String = [
+        ("metrics", "the server's own metrics"),
+        ("api/v1/targets", "targets"),
+        ("api/v1/status/config", "configuration"),
+        ("api/v1/status/flags", "flags"),
+        ("api/v1/status/runtimeinfo", "runtime"),
+        ("api/v1/status/tsdb", "storage"),
+    ]
+    .map(|(path, text)| format!("<li><a href=\"{}/{path}\">{text}</a></li>\n", web.prefix))
+    .concat();
+    Html(format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Titan: prometheus</title></head>\n\
+         <body>\n<h1>Titan: prometheus</h1>\n<form action=\"{}/api/v1/query\">\n\
+         <input name=\"query\" size=\"80\" placeholder=\"sum(rate(node_cpu_seconds_total[1m]))\" aria-label=\"query\"> <button>Query</button>\n\
+         </form>\n<ul>\n{links}</ul>\n</body></html>\n",
+        web.prefix
+    ))
+}
+
+/// The server's own metrics, in the format the client likes best.
+async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let offered = [
+        Protocol::OpenMetricsText1_0_0,
+        Protocol::OpenMetricsText0_0_1,
+        Protocol::PrometheusText1_0_0,
+        Protocol::PrometheusText0_0_4,
+    ];
+    let (protocol, escaping) = negotiation::negotiate(accept, &offered);
+    let families = web.registry.gather();
+    let mut body = Vec::new();
+    match protocol.format() {
+        Format::OpenMetrics => exposition::write_openmetrics(&families, escaping, &mut body),
+        Format::Text | Format::Protobuf => exposition::write_text(&families, escaping, &mut body),
+    }
+    let content_type = protocol.content_type(escaping);
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+async fn version(State(web): Shared) -> Response<Body> {
+    match serde_json::to_string(&web.state.build()) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn ready(State(web): Shared) -> Response<Body> {
+    if web.state.is_ready() {
+        "Prometheus Server is Ready.\n".into_response()
+    } else {
+        unavailable(web.state.is_stopping())
+    }
+}
+
+async fn reload(State(web): Shared) -> Response<Body> {
+    if !web.lifecycle {
+        return not_enabled();
+    }
+    match web.reloader.reload().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("failed to reload config: {error}\n"),
+        )
+            .into_response(),
+    }
+}
+
+async fn quit(State(web): Shared) -> Response<Body> {
+    if !web.lifecycle {
+        return not_enabled();
+    }
+    tracing::warn!("Received termination request via web service, exiting gracefully...");
+    web.stop.stop();
+    "Requesting termination... Goodbye!".into_response()
+}
+
+fn not_enabled() -> Response<Body> {
+    (StatusCode::FORBIDDEN, "Lifecycle API is not enabled.").into_response()
+}
+
+async fn wrong_method() -> Response<Body> {
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Only POST or PUT requests allowed",
+    )
+        .into_response()
+}
+
+/// Counts every request under its route, as upstream names routes.
+async fn count(
+    State(web): Shared,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let handler = matched.map_or_else(
+        || "/not-found".to_string(),
+        |path| handler_name(path.as_str(), &web.prefix),
+    );
+    let started = Instant::now();
+    let mut response = next.run(request).await;
+    let metrics = &web.metrics;
+    metrics
+        .request_duration
+        .with(&[&handler])
+        .observe(started.elapsed().as_secs_f64());
+    if let Some(bytes) = response.body().size_hint().exact() {
+        metrics
+            .response_size
+            .with(&[&handler])
+            .observe(bytes as f64);
+    }
+    metrics
+        .requests
+        .with(&[response.status().as_str(), &handler])
+        .inc();
+    response
+        .headers_mut()
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// `/api/v1/label/{name}/values` becomes `/api/v1/label/:name/values`.
+fn handler_name(route: &str, prefix: &str) -> String {
+    let route = route.strip_prefix(prefix).unwrap_or(route);
+    route
+        .split('/')
+        .map(|part| {
+            match part
+                .strip_prefix('{')
+                .and_then(|part| part.strip_suffix('}'))
+            {
+                Some(name) if name.starts_with('*') => name.to_string(),
+                Some(name) => format!(":{name}"),
+                None => part.to_string(),
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_have_upstreams_names() {
+        assert_eq!(
+            handler_name("/api/v1/label/{name}/values", ""),
+            "/api/v1/label/:name/values"
+        );
+        assert_eq!(handler_name("/p/api/v1/{*path}", "/p"), "/api/v1/*path");
+        assert_eq!(handler_name("/metrics", ""), "/metrics");
+    }
+}

@@ -1,0 +1,21 @@
+//! The Prometheus HTTP API, once, for every part that serves it.
+//!
+//! [`router`] puts the handlers together over what a part hands in ([`Api`]): an engine, something to query, and views
+//! of its targets and its state. Handlers know neither how data is stored nor how targets are found.
+
+pub mod client;
+pub mod control;
+pub mod cors;
+pub mod error;
+pub mod json;
+pub mod params;
+pub mod query;
+pub mod respond;
+pub mod router;
+pub mod series;
+pub mod status;
+pub mod targets;
+pub mod time;
+
+pub use error::{ApiError, ErrorType};
+pub use router::{Api, router};

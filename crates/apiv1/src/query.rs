@@ -1,0 +1,236 @@
+//! `/query`, `/query_range`, `/format_query`, `/parse_query`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use promql::{QueryOptions, QueryResult, QueryStats, Value};
+
+use crate::control::Deadline;
+use crate::error::ApiError;
+use crate::json::{push_query_value, push_time};
+use crate::params::Params;
+use crate::respond::{Handled, Reply};
+use crate::router::Api;
+
+/// The most steps a range query may have, less one.
+const MAX_STEPS: i64 = 11_000;
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// What all queries ask for.
+struct Common {
+    limit: usize,
+    timeout: Duration,
+    options: QueryOptions,
+    stats: StatsWish,
+}
+
+/// The `stats` parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum StatsWish {
+    None,
+    Totals,
+    /// A value that upstream still takes for "totals", with a warning.
+    Deprecated(String),
+}
+
+impl Common {
+    fn read(params: &Params, api: &Api) -> Result<Common, ApiError> {
+        let limit = params.limit()?;
+        Ok(Common {
+            limit,
+            timeout: read_timeout(params, api)?,
+            options: read_options(params)?,
+            stats: read_stats(params),
+        })
+    }
+}
+
+fn read_timeout(params: &Params, api: &Api) -> Result<Duration, ApiError> {
+    let asked = params
+        .duration("timeout")?
+        .map(|ms| Duration::from_millis(ms.max(0) as u64));
+    Ok(asked.map_or(api.query_timeout, |asked| asked.min(api.query_timeout)))
+}
+
+fn read_options(params: &Params) -> Result<QueryOptions, ApiError> {
+    let lookback = match params.get("lookback_delta") {
+        "" => 0,
+        text => crate::time::parse_step(text).map_err(|e| {
+            ApiError::bad_data(format!("error parsing lookback delta duration: {e}"))
+        })?,
+    };
+    Ok(QueryOptions {
+        lookback_delta_ms: lookback,
+        per_step_stats: params.get("stats") == "all",
+        ..QueryOptions::default()
+    })
+}
+
+fn read_stats(params: &Params) -> StatsWish {
+    match params.get("stats") {
+        "" => StatsWish::None,
+        "true" | "all" => StatsWish::Totals,
+        other => StatsWish::Deprecated(other.to_string()),
+    }
+}
+
+/// `/query`
+pub async fn instant(api: Arc<Api>, params: Params) -> Handled {
+    let time = params.time_or("time", api.clock.now())?;
+    let common = Common::read(&params, &api)?;
+    let query = params.get("query").to_string();
+    let options = common.options;
+    let run = move |api: &Api, control: &Deadline| {
+        let engine = api.engine.clone();
+        engine.instant_with(&*api.queryable, &query, time, &options, control)
+    };
+    finish(api, common, run).await
+}
+
+/// `/query_range`
+pub async fn range(api: Arc<Api>, params: Params) -> Handled {
+    params.limit()?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
+    }
+    let step =
+        crate::time::parse_step(params.get("step")).map_err(|e| ApiError::parameter("step", e))?;
+    if step <= 0 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if end.saturating_sub(start) / step > MAX_STEPS {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let common = Common::read(&params, &api)?;
+    let query = params.get("query").to_string();
+    let options = common.options;
+    let run = move |api: &Api, control: &Deadline| {
+        let engine = api.engine.clone();
+        engine.range_with(
+            &*api.queryable,
+            &query,
+            (start, end, step),
+            &options,
+            control,
+        )
+    };
+    finish(api, common, run).await
+}
+
+/// Runs a query on a thread that may compute, and encodes its answer there.
+async fn finish(
+    api: Arc<Api>,
+    common: Common,
+    run: impl FnOnce(&Api, &Deadline) -> Result<QueryResult, promql::QueryError> + Send + 'static,
+) -> Handled {
+    let started = api.clock.monotonic();
+    let deadline = Deadline::after(api.clock.clone(), common.timeout);
+    let _guard = deadline.guard();
+    let queued =
+        tokio::time::timeout(common.timeout, api.query_slots.clone().acquire_owned()).await;
+    let Ok(Ok(slot)) = queued else {
+        return Err(ApiError {
+            kind: crate::ErrorType::Timeout,
+            message: "query timed out in query queue".into(),
+        });
+    };
+    let in_queue = api.clock.monotonic().saturating_sub(started);
+    let work = move || {
+        let began = api.clock.monotonic();
+        let result = run(&api, &deadline);
+        let took = api.clock.monotonic().saturating_sub(began);
+        drop(slot);
+        encode(result?, &common, in_queue, took)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(handled) => handled,
+        Err(_) => Err(ApiError::internal(
+            "the query ended unexpectedly; see the log",
+        )),
+    }
+}
+
+fn encode(mut result: QueryResult, common: &Common, in_queue: Duration, took: Duration) -> Handled {
+    let mut warnings = std::mem::take(&mut result.annotations.warnings);
+    let infos = std::mem::take(&mut result.annotations.infos);
+    if common.limit > 0 && truncate(&mut result.value, common.limit) {
+        warnings.push(TRUNCATED.to_string());
+    }
+    let mut data = vec![b'{'];
+    push_query_value(&mut data, &result.value);
+    if common.stats != StatsWish::None {
+        push_stats(&mut data, &result.stats, in_queue, took);
+    }
+    if let StatsWish::Deprecated(value) = &common.stats {
+        let value = model::labels::go_quote(value);
+        warnings.push(format!(
+            "value {value} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""
+        ));
+    }
+    data.push(b'}');
+    Ok(Reply {
+        data,
+        warnings,
+        infos,
+    })
+}
+
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let cut = |len: usize| len > limit;
+    match value {
+        Value::Vector(samples) if cut(samples.len()) => samples.truncate(limit),
+        Value::Matrix(series) if cut(series.len()) => series.truncate(limit),
+        _ => return false,
+    }
+    true
+}
+
+fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, in_queue: Duration, took: Duration) {
+    let (queue, took) = (in_queue.as_secs_f64(), took.as_secs_f64());
+    let total = queue + took;
+    out.extend_from_slice(
+        format!(
+            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{took},\"resultSortTime\":0,\"queryPreparationTime\":0,\"innerEvalTime\":{took},\"execQueueTime\":{queue},\"execTotalTime\":{total}}},\"samples\":{{"
+        )
+        .as_bytes(),
+    );
+    if !stats.per_step.is_empty() {
+        out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":[");
+        for (i, (t, count)) in stats.per_step.iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
+            push_time(out, *t);
+            out.extend_from_slice(format!(",{count}]").as_bytes());
+        }
+        out.extend_from_slice(b"],");
+    }
+    out.extend_from_slice(
+        format!(
+            "\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
+            stats.total_queryable_samples, stats.samples_read, stats.peak_samples
+        )
+        .as_bytes(),
+    );
+}
+
+/// `/format_query`
+pub async fn format(api: Arc<Api>, params: Params) -> Handled {
+    let expr = promql_syntax::parse(params.get("query"), &api.engine.options().parser)
+        .map_err(|e| ApiError::parameter("query", e))?;
+    Reply::of(&promql_syntax::pretty(&expr))
+}
+
+/// `/parse_query`
+pub async fn parse(api: Arc<Api>, params: Params) -> Handled {
+    let expr = promql_syntax::parse(params.get("query"), &api.engine.options().parser)
+        .map_err(|e| ApiError::parameter("query", e))?;
+    Reply::of(&promql_syntax::to_json(&expr))
+}

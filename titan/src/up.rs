@@ -1,0 +1,183 @@
+//! `titan up`: the stack on this machine, in one process.
+
+mod config;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use env::Clock as _;
+use flags::{Flag, Invocation, Program};
+use net::shutdown::Shutdown;
+use prometheus::flags::{Command, parse};
+use prometheus::{Server, ServerError};
+use thiserror::Error;
+
+use crate::exit;
+use crate::node_exporter::{ExporterError, Listening, build};
+use crate::prometheus::{context, start_logging, stop_on_signal};
+use config::Ports;
+use table::{Part, Table};
+
+const PROGRAM: Program = Program {
+    name: "titan up",
+    about: "Watches this machine: every part at once, in one process.",
+    flags: &[
+        Flag::value(
+            "data-dir",
+            "./titan-data",
+            "Where data and generated configuration go.",
+        ),
+        Flag::value(
+            "port-offset",
+            "0",
+            "Added to every default port, so that several run on one machine.",
+        ),
+        Flag::value(
+            "log.level",
+            "warn",
+            "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
+        ),
+        Flag::value(
+            "log.format",
+            "logfmt",
+            "Output format of log messages. One of: [logfmt, json]",
+        ),
+    ],
+};
+
+/// How often the table is made anew.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// Why the stack does not run.
+#[derive(Debug, Error)]
+enum UpError {
+    #[error("prometheus: {0}")]
+    Prometheus(#[from] ServerError),
+    #[error("node-exporter: {0}")]
+    NodeExporter(#[from] ExporterError),
+    #[error("{path}: {source}", path = path.display())]
+    Data {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{0}")]
+    Flag(String),
+}
+
+/// Runs the stack.
+pub fn main(arguments: Vec<String>) -> ExitCode {
+    let values = match PROGRAM.parse(arguments, &crate::personality::version()) {
+        Ok(Invocation::Run(values)) => values,
+        Ok(Invocation::Print(text)) => return exit::print(&text),
+        Err(error) => return exit::fail(2, &format!("titan up: error: {error}\n")),
+    };
+    let ports = match Ports::with_offset(values.text("port-offset")) {
+        Ok(ports) => ports,
+        Err(error) => return exit::fail(2, &format!("titan up: error: {error}\n")),
+    };
+    let level = values.text("log.level");
+    if net::logging::parse_level(level).is_none() {
+        return exit::fail(
+            2,
+            &format!(
+                "titan up: error: --log.level: unrecognized value {level:?}, must be one of debug, info, warn, error\n"
+            ),
+        );
+    }
+    start_logging(level, values.text("log.format"));
+    let runtime = match exit::runtime(exit::cores()) {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(1, &format!("starting threads: {error}\n")),
+    };
+    let data = PathBuf::from(values.text("data-dir"));
+    let result = runtime.block_on(run(data, ports));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::fail(1, &format!("titan up: error: {error}\n")),
+    }
+}
+
+async fn run(data: PathBuf, ports: Ports) -> Result<(), UpError> {
+    let (trigger, shutdown) = net::shutdown::channel();
+    let config_file = config::write(&data, &ports).map_err(|source| UpError::Data {
+        path: data.clone(),
+        source,
+    })?;
+    let exporter = Listening::start(exporter_config(&ports)?).await?;
+    let server = start_server(&data, &config_file, &ports, shutdown.clone()).await?;
+    let exporter_part = Part {
+        name: "node-exporter",
+        addresses: exporter.addresses.clone(),
+    };
+    let table = Table::new(net::clock::system_clock(), server.overview(), exporter_part);
+    tokio::spawn(stop_on_signal(trigger));
+    let exporter = tokio::spawn(exporter.run(shutdown.clone()));
+    let shower = tokio::spawn(show(table, shutdown.clone()));
+    // The server ends by the signal, or by a failure that ends everything.
+    let result = server.run().await;
+    shower.abort();
+    if result.is_ok() {
+        let _ = exporter.await;
+        if shutdown.is_stopped() {
+            eprintln!("stopped; the data is in {}", data.display());
+        }
+    }
+    Ok(result?)
+}
+
+fn exporter_config(ports: &Ports) -> Result<node_exporter::Config, UpError> {
+    let arguments = [format!(
+        "--web.listen-address={}",
+        ports.listen(ports.node_exporter)
+    )];
+    match node_exporter::flags::parse(arguments, build()) {
+        Ok(node_exporter::flags::Invocation::Run(config)) => Ok(*config),
+        Ok(node_exporter::flags::Invocation::Print(text)) => Err(UpError::Flag(text)),
+        Err(error) => Err(UpError::Flag(error.to_string())),
+    }
+}
+
+async fn start_server(
+    data: &std::path::Path,
+    config_file: &std::path::Path,
+    ports: &Ports,
+    shutdown: Shutdown,
+) -> Result<Server, UpError> {
+    let arguments = [
+        format!("--config.file={}", config_file.display()),
+        format!("--storage.tsdb.path={}", data.join("prometheus").display()),
+        format!("--web.listen-address={}", ports.listen(ports.prometheus)),
+        "--web.enable-lifecycle".to_string(),
+    ];
+    match parse(arguments) {
+        Ok(Command::Serve(config)) => Ok(Server::start(*config, context(shutdown)).await?),
+        Ok(Command::Print(text)) => Err(UpError::Flag(text)),
+        Err(error) => Err(UpError::Flag(error.to_string())),
+    }
+}
+
+/// Shows the table: refreshed in place on a terminal, once on anything else.
+async fn show(mut table: Table, shutdown: Shutdown) {
+    use std::io::IsTerminal as _;
+    let terminal = std::io::stdout().is_terminal();
+    let clock = net::clock::system_clock();
+    while shutdown
+        .or(clock.sleep(if table.is_ready() {
+            REFRESH
+        } else {
+            REFRESH / 10
+        }))
+        .await
+        .is_some()
+    {
+        if terminal {
+            table.redraw();
+        } else if table.is_ready() {
+            table.print();
+            return;
+        }
+    }
+}

@@ -1,0 +1,3 @@
+pub fn run(_: &[&str]) -> Result<(), String> {
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The one tool for developers: `cargo xtask test | bench | conformance | peers`.
+
+mod conformance;
+mod layers;
+mod peers;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--long]                       install the peers, then check formatting, clippy, layers and run all tests
+  bench ingest [--minutes N]          measure against the real peer in one run, in release mode
+  conformance [promql] [--path DIR]   run upstream's data and print passed/total for each file
+  peers                               install the real programs that ours are compared with
+  layers                              check that dependencies only point down
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["test", rest @ ..] => test::run(rest),
+        ["bench", rest @ ..] => run::cargo(
+            "bench",
+            &[&["run", "--release", "--package", "bench", "--"], rest].concat(),
+        ),
+        ["conformance", rest @ ..] => conformance::run(rest),
+        ["peers"] => peers::install(),
+        ["layers"] => layers::check(),
+        ["--help" | "-h"] | [] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("unknown command {other:?}\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
