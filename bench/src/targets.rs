@@ -42,11 +42,6 @@ impl Pages {
         })
     }
 
-    /// Scrapes of all targets together.
-    pub fn scrapes(&self) -> u64 {
-        self.scrapes.iter().map(|n| n.load(Ordering::Relaxed)).sum()
-    }
-
     /// One target's page. Six labels a series: four in the page, `instance` and `job` from the server.
     fn page(&self, target: usize) -> String {
         let scrape = self.scrapes[target].fetch_add(1, Ordering::Relaxed);

@@ -10,12 +10,13 @@ use std::time::Duration;
 use env::Clock as _;
 use flags::{Flag, Invocation, Program};
 use net::shutdown::Shutdown;
+use node_exporter::{Listening, RunError};
 use prometheus::flags::{Command, parse};
 use prometheus::{Server, ServerError};
 use thiserror::Error;
 
 use crate::exit;
-use crate::node_exporter::{ExporterError, Listening, build};
+use crate::node_exporter::build;
 use crate::prometheus::{context, start_logging, stop_on_signal};
 use config::Ports;
 use table::{Part, Table};
@@ -56,7 +57,7 @@ enum UpError {
     #[error("prometheus: {0}")]
     Prometheus(#[from] ServerError),
     #[error("node-exporter: {0}")]
-    NodeExporter(#[from] ExporterError),
+    NodeExporter(#[from] RunError),
     #[error("{path}: {source}", path = path.display())]
     Data {
         path: PathBuf,
@@ -106,7 +107,7 @@ async fn run(data: PathBuf, ports: Ports) -> Result<(), UpError> {
         path: data.clone(),
         source,
     })?;
-    let exporter = Listening::start(exporter_config(&ports)?).await?;
+    let exporter = Listening::start(exporter_config(&ports)?, net::clock::system_clock()).await?;
     let server = start_server(&data, &config_file, &ports, shutdown.clone()).await?;
     let exporter_part = Part {
         name: "node-exporter",

@@ -22,4 +22,4 @@ pub mod sink;
 pub use config::{BuildInfo, Config, ConfigError, Options};
 pub use exporter::{NodeExporter, Selection, collect};
 pub use page::{Page, metrics_page, router};
-pub use server::{RunError, run};
+pub use server::{Listening, RunError};

@@ -7,6 +7,7 @@ use env::clock::Clock;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
 use net::shutdown::Shutdown;
+use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError};
 use crate::exporter::NodeExporter;
@@ -33,12 +34,51 @@ pub enum RunError {
     NotAvailable(&'static str),
 }
 
-/// Runs the exporter until the stop. Comes back early only with an error.
-pub async fn run(
-    config: Config,
-    clock: Arc<dyn Clock>,
-    shutdown: Shutdown,
-) -> Result<(), RunError> {
+/// An exporter that has its addresses and answers once it runs.
+pub struct Listening {
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    listeners: Vec<TcpListener>,
+    exporter: Arc<NodeExporter>,
+}
+
+impl Listening {
+    /// Checks the configuration and binds the addresses.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Listening, RunError> {
+        refuse_what_is_not_available(&config)?;
+        tracing::info!(version = %config.build.version, "Starting node_exporter");
+        let exporter = Arc::new(NodeExporter::new(config, clock)?);
+        let names: Vec<&str> = exporter.collector_names().collect();
+        tracing::info!(collectors = %names.join(","), "Enabled collectors");
+        let listeners = bind_all(&exporter.config().listen_addresses).await?;
+        let addresses: Vec<String> = listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .map(|address| address.to_string())
+            .collect();
+        for address in &addresses {
+            tracing::info!(%address, "Listening on");
+            tracing::info!(http2 = false, %address, "TLS is disabled.");
+        }
+        Ok(Listening {
+            addresses,
+            listeners,
+            exporter,
+        })
+    }
+
+    /// Answers until the stop.
+    pub async fn run(self, shutdown: Shutdown) {
+        let limits = ServerLimits {
+            max_connections: CONNECTIONS_MAX,
+            read_timeout: HEADER_TIMEOUT,
+            shutdown_grace: SHUTDOWN_GRACE,
+        };
+        serve(self.listeners, router(self.exporter), limits, shutdown).await;
+    }
+}
+
+fn refuse_what_is_not_available(config: &Config) -> Result<(), RunError> {
     if !config.web_config_file.is_empty() {
         return Err(RunError::NotAvailable("--web.config.file"));
     }
@@ -52,30 +92,6 @@ pub async fn run(
     {
         return Err(RunError::NotAvailable("listening on vsock"));
     }
-    tracing::info!(version = %config.build.version, "Starting node_exporter");
-    if rustix::process::geteuid().is_root() {
-        tracing::warn!(
-            "Node Exporter is running as root user. This exporter is designed to run as unprivileged user, root is not required."
-        );
-    }
-    let exporter = Arc::new(NodeExporter::new(config, clock)?);
-    tracing::info!("Enabled collectors");
-    for collector in exporter.collector_names() {
-        tracing::info!("{collector}");
-    }
-    let listeners = bind_all(&exporter.config().listen_addresses).await?;
-    for listener in &listeners {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "Listening on");
-            tracing::info!(http2 = false, %address, "TLS is disabled.");
-        }
-    }
-    let limits = ServerLimits {
-        max_connections: CONNECTIONS_MAX,
-        read_timeout: HEADER_TIMEOUT,
-        shutdown_grace: SHUTDOWN_GRACE,
-    };
-    serve(listeners, router(exporter), limits, shutdown).await;
     Ok(())
 }
 
@@ -83,7 +99,7 @@ pub async fn run(
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     async fn get(address: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -96,20 +112,17 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn serves_and_ends() {
-        // A free port, let go at once: the exporter takes it over.
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
         let config = Config {
-            listen_addresses: vec![address.clone()],
+            listen_addresses: vec!["127.0.0.1:0".into()],
             collectors: ["loadavg"].into_iter().collect(),
             ..Config::default()
         };
         let (trigger, shutdown) = net::shutdown::channel();
-        let running = tokio::spawn(run(config, net::clock::system_clock(), shutdown));
-        while TcpStream::connect(&address).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        let listening = Listening::start(config, net::clock::system_clock())
+            .await
+            .unwrap();
+        let address = listening.addresses[0].clone();
+        let running = tokio::spawn(listening.run(shutdown));
         let page = get(&address, "/metrics").await;
         assert!(
             page.starts_with("HTTP/1.0 200") && page.contains("\nnode_load1 "),
@@ -123,32 +136,27 @@ mod tests {
                 .starts_with("HTTP/1.0 400")
         );
         trigger.stop();
-        running.await.unwrap().unwrap();
+        running.await.unwrap();
     }
 
     #[tokio::test]
     async fn does_not_start_without_what_is_asked_for() {
-        let (_trigger, shutdown) = net::shutdown::channel();
-        let config = Config {
-            web_config_file: "web.yml".into(),
-            ..Config::default()
+        let refused = |config: Config| async {
+            let started = Listening::start(config, net::clock::system_clock()).await;
+            started.err().expect("refused").to_string()
         };
-        let error = run(config, net::clock::system_clock(), shutdown.clone())
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "--web.config.file is not available in this build"
-        );
+        let web_config_file = "web.yml".into();
+        let error = refused(Config {
+            web_config_file,
+            ..Config::default()
+        })
+        .await;
+        assert_eq!(error, "--web.config.file is not available in this build");
         let mut config = Config::default();
         config.paths.procfs = "/does/not/exist".into();
-        let error = run(config, net::clock::system_clock(), shutdown)
-            .await
-            .unwrap_err();
+        let error = refused(config).await;
         assert!(
-            error
-                .to_string()
-                .starts_with("Couldn't create metrics handler: "),
+            error.starts_with("Couldn't create metrics handler: "),
             "{error}"
         );
     }
