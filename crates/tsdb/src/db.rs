@@ -26,6 +26,7 @@ mod open;
 mod report;
 
 pub use maintain::Work;
+pub(crate) use open::take_lock;
 
 /// An open database.
 pub struct Db {

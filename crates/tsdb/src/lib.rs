@@ -3,6 +3,7 @@
 //! [`Db`] is one folder, the same as Prometheus' (either may carry on the other's). It is synchronous; whoever owns it
 //! calls [`Db::maintain`] about once a minute from a thread of its own.
 
+pub mod agent;
 pub mod block;
 mod block_writer;
 pub mod checkpoint;
@@ -29,6 +30,7 @@ pub mod tool;
 mod validate;
 pub mod wal;
 
+pub use agent::Agent;
 pub use block::Block;
 pub use db::{Db, ReplayProgress, Work};
 pub use failure::DbError;

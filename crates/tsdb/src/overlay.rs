@@ -37,7 +37,10 @@ impl DiskLock for OverlayLock {}
 impl Overlay {
     /// An untouched view of `below`.
     pub fn new(below: Arc<dyn Disk>) -> Overlay {
-        Overlay { below, changes: Changes::default() }
+        Overlay {
+            below,
+            changes: Changes::default(),
+        }
     }
 
     /// What is known of a path here; `Err` when it was removed, `Ok(None)` when it was not changed.
@@ -138,7 +141,11 @@ impl Disk for Overlay {
                     Node::Dir => (true, 0),
                     Node::File(bytes) => (false, bytes.lock().len() as u64),
                 };
-                entries.push(DiskEntry { name: name.to_string_lossy().into_owned(), is_dir, len });
+                entries.push(DiskEntry {
+                    name: name.to_string_lossy().into_owned(),
+                    is_dir,
+                    len,
+                });
             }
         }
         entries.sort();
@@ -253,18 +260,32 @@ mod tests {
     fn changes_stay_here() {
         let disk = SimDisk::new();
         disk.create_dir_all(Path::new("/d/sub")).unwrap();
-        disk.create(Path::new("/d/a")).unwrap().write_all(b"one").unwrap();
-        disk.create(Path::new("/d/sub/b")).unwrap().write_all(b"two").unwrap();
+        disk.create(Path::new("/d/a"))
+            .unwrap()
+            .write_all(b"one")
+            .unwrap();
+        disk.create(Path::new("/d/sub/b"))
+            .unwrap()
+            .write_all(b"two")
+            .unwrap();
         let before = (disk.operations(), disk.files());
         let over = Overlay::new(Arc::new(disk.clone()));
-        over.rename(Path::new("/d/sub"), Path::new("/d/moved")).unwrap();
+        over.rename(Path::new("/d/sub"), Path::new("/d/moved"))
+            .unwrap();
         assert_eq!(over.read(Path::new("/d/moved/b")).unwrap(), b"two");
         assert!(over.read(Path::new("/d/sub/b")).is_err());
-        over.open_append(Path::new("/d/a")).unwrap().write_all(b"!").unwrap();
+        over.open_append(Path::new("/d/a"))
+            .unwrap()
+            .write_all(b"!")
+            .unwrap();
         assert_eq!(over.map(Path::new("/d/a")).unwrap(), &b"one!"[..]);
         over.create_dir_all(Path::new("/d/new/deep")).unwrap();
-        let names: Vec<String> =
-            over.list(Path::new("/d")).unwrap().into_iter().map(|e| e.name).collect();
+        let names: Vec<String> = over
+            .list(Path::new("/d"))
+            .unwrap()
+            .into_iter()
+            .map(|e| e.name)
+            .collect();
         assert_eq!(names, ["a", "moved", "new"]);
         over.remove_file(Path::new("/d/a")).unwrap();
         assert!(!over.exists(Path::new("/d/a")));

@@ -27,8 +27,18 @@ pub fn open_read_only(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Db>, DbError> {
-    let options = Options { retention: 0, compaction: false, ..Options::default() };
-    Db::open(dir, options, Arc::new(Overlay::new(disk)), clock, &Registry::new())
+    let options = Options {
+        retention: 0,
+        compaction: false,
+        ..Options::default()
+    };
+    Db::open(
+        dir,
+        options,
+        Arc::new(Overlay::new(disk)),
+        clock,
+        &Registry::new(),
+    )
 }
 
 /// A row of the list of blocks.
@@ -54,7 +64,9 @@ pub struct BlockRow {
 pub fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<BlockRow>, DbError> {
     let mut rows = Vec::new();
     for entry in disk.list(dir).map_err(DbError::io("list", dir))? {
-        let Ok(ulid) = entry.name.parse::<Ulid>() else { continue };
+        let Ok(ulid) = entry.name.parse::<Ulid>() else {
+            continue;
+        };
         let path = dir.join(&entry.name);
         let meta = read_meta(disk, &path)?;
         rows.push(BlockRow {
@@ -74,8 +86,23 @@ pub fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<BlockRow>, DbError> {
 /// The list as a table; `readable` writes times and sizes for people.
 pub fn render_list(rows: &[BlockRow], readable: bool) -> String {
     let time = |t: i64| if readable { go_time(t) } else { t.to_string() };
-    let size = |n: u64| if readable { base2_bytes(n) } else { n.to_string() };
-    let head = ["BLOCK ULID", "MIN TIME", "MAX TIME", "DURATION", "NUM SAMPLES", "NUM CHUNKS", "NUM SERIES", "SIZE"];
+    let size = |n: u64| {
+        if readable {
+            base2_bytes(n)
+        } else {
+            n.to_string()
+        }
+    };
+    let head = [
+        "BLOCK ULID",
+        "MIN TIME",
+        "MAX TIME",
+        "DURATION",
+        "NUM SAMPLES",
+        "NUM CHUNKS",
+        "NUM SERIES",
+        "SIZE",
+    ];
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(rows.iter().map(|r| {
         [
@@ -89,7 +116,14 @@ pub fn render_list(rows: &[BlockRow], readable: bool) -> String {
             size(r.bytes),
         ]
     }));
-    let width = |i: usize| lines.iter().map(|l| l[i].len() + 2).max().unwrap_or(0).max(13);
+    let width = |i: usize| {
+        lines
+            .iter()
+            .map(|l| l[i].len() + 2)
+            .max()
+            .unwrap_or(0)
+            .max(13)
+    };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut out = String::new();
     for line in &lines {
@@ -112,7 +146,10 @@ fn go_time(ms: i64) -> String {
     let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
     let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let (day, month) = (
+        doy - (153 * mp + 2) / 5 + 1,
+        if mp < 10 { mp + 3 } else { mp - 9 },
+    );
     let year = yoe + era * 400 + i64::from(month <= 2);
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} +0000 UTC")
@@ -149,7 +186,10 @@ fn go_duration(ms: i64) -> String {
 /// Sizes in whole powers of two, largest first: `1KiB512B`.
 fn base2_bytes(mut n: u64) -> String {
     let mut parts = Vec::new();
-    for (i, unit) in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter().enumerate() {
+    for (i, unit) in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        .iter()
+        .enumerate()
+    {
         if n % 1024 != 0 || (i == 0 && n == 0) {
             parts.push(format!("{}{unit}", n % 1024));
         }
@@ -227,7 +267,10 @@ fn dump_series(
                 out(&format!("{labels} {value} {:.3}", t as f64 / 1000.0));
             }
             (storage::Value::Float(v), _) => {
-                out(&format!("{labels} {} {t}", model::number::format_float_g(v)));
+                out(&format!(
+                    "{labels} {} {t}",
+                    model::number::format_float_g(v)
+                ));
             }
             (storage::Value::Histogram(_), DumpFormat::OpenMetrics) => {}
             (storage::Value::Histogram(h), _) => out(&format!("{labels} {h} {t}")),
@@ -243,17 +286,15 @@ fn openmetrics_name(labels: &Labels) -> String {
     if rest.is_empty() {
         return name.to_owned();
     }
-    let pairs: Vec<String> =
-        rest.iter().map(|(n, v)| format!("{n}={}", model::labels::go_quote(v))).collect();
+    let pairs: Vec<String> = rest
+        .iter()
+        .map(|(n, v)| format!("{n}={}", model::labels::go_quote(v)))
+        .collect();
     format!("{name}{{{}}}", pairs.join(","))
 }
 
 /// The block to look at: the named one, or the newest.
-pub fn pick_block(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    name: Option<&str>,
-) -> Result<Block, DbError> {
+pub fn pick_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Result<Block, DbError> {
     let rows = list(&**disk, dir)?;
     let row = match name {
         Some(name) => rows.iter().find(|r| r.ulid.to_string() == name),

@@ -24,7 +24,10 @@ fn series_of(target: usize, n: usize) -> model::Labels {
 /// Every reader must see, of each target, all series end at the same scrape with the same value.
 #[test]
 fn readers_see_whole_scrapes_while_everything_moves() {
-    let site = Site::with(Options { retention: 0, ..Site::new().options.clone() });
+    let site = Site::with(Options {
+        retention: 0,
+        ..Site::new().options.clone()
+    });
     let db = site.open();
     let done = AtomicBool::new(false);
     // Nobody may fall more than the admission bound behind the others.
@@ -41,7 +44,9 @@ fn readers_see_whole_scrapes_while_everything_moves() {
                         let mut appender = db.appender();
                         for n in 0..SERIES {
                             let series = appender.series(&series_of(target, n)).unwrap();
-                            appender.append(series, scrape * 20_000, scrape as f64).unwrap();
+                            appender
+                                .append(series, scrape * 20_000, scrape as f64)
+                                .unwrap();
                         }
                         let once = model::Labels::from_pairs([
                             ("__name__", "churn".to_owned()),
@@ -74,7 +79,10 @@ fn readers_see_whole_scrapes_while_everything_moves() {
                     let Some(one) = all.next() else { continue };
                     assert_eq!(first.len(), SERIES);
                     assert!(all.all(|samples| samples == one), "half a scrape");
-                    let whole = one.iter().enumerate().all(|(i, s)| s.0 == i as i64 * 20_000);
+                    let whole = one
+                        .iter()
+                        .enumerate()
+                        .all(|(i, s)| s.0 == i as i64 * 20_000);
                     assert!(whole, "a hole in {one:?}");
                 }
             });

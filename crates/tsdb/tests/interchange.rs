@@ -343,10 +343,14 @@ fn our_tools_say_what_promtool_says() {
     let copy = tsdb::tool::open_read_only(dir.path(), disk.clone(), clock).unwrap();
     assert_same(read_all(&copy), want.clone(), "read only");
     let mut lines = Vec::new();
-    let sets = [vec![Matcher::new(model::MatchOp::Regex, "__name__", ".*").unwrap()]];
+    let sets = [vec![
+        Matcher::new(model::MatchOp::Regex, "__name__", ".*").unwrap(),
+    ]];
     let format = tsdb::tool::DumpFormat::Prom;
-    tsdb::tool::dump(&copy, TimeRange::ALL, &sets, format, |line| lines.push(line.to_owned()))
-        .unwrap();
+    tsdb::tool::dump(&copy, TimeRange::ALL, &sets, format, |line| {
+        lines.push(line.to_owned())
+    })
+    .unwrap();
     drop(copy);
     db.close().unwrap();
     drop(db);
@@ -357,11 +361,19 @@ fn our_tools_say_what_promtool_says() {
     assert_eq!(differs, None);
 
     let rows = tsdb::tool::list(&*disk, dir.path()).unwrap();
-    assert_eq!(tsdb::tool::render_list(&rows, false), promtool(&["tsdb", "list"], dir.path()));
-    assert_eq!(tsdb::tool::render_list(&rows, true), promtool(&["tsdb", "list", "-r"], dir.path()));
+    assert_eq!(
+        tsdb::tool::render_list(&rows, false),
+        promtool(&["tsdb", "list"], dir.path())
+    );
+    assert_eq!(
+        tsdb::tool::render_list(&rows, true),
+        promtool(&["tsdb", "list", "-r"], dir.path())
+    );
 
     let block = tsdb::tool::pick_block(&disk, dir.path(), None).unwrap();
-    let ours = tsdb::tool::analyze(&block, &[], 20, true).unwrap().to_string();
+    let ours = tsdb::tool::analyze(&block, &[], 20, true)
+        .unwrap()
+        .to_string();
     let theirs = promtool(&["tsdb", "analyze", "--extended"], dir.path());
     assert_eq!(sorted_sections(&ours), sorted_sections(&theirs));
 }
@@ -379,13 +391,18 @@ fn a_backfilled_block_is_read_by_promtool() {
         for n in 0..3 {
             let (series, t) = (labels(&n.to_string()), START + (i * 7 % 300) * 10_000);
             builder.add(&series, t, tsdb::Value::Float(i as f64));
-            want.entry(series.to_string()).or_default().push((t, (i as f64).to_bits()));
+            want.entry(series.to_string())
+                .or_default()
+                .push((t, (i as f64).to_bits()));
         }
     }
     want.values_mut().for_each(|list| list.sort_unstable());
     let ulid = ondisk::meta::Ulid::new(START, [7; 10]);
     let meta = builder.finish(ulid).unwrap().unwrap();
-    assert_eq!((meta.min_time, meta.max_time), (START, START + 299 * 10_000 + 1));
+    assert_eq!(
+        (meta.min_time, meta.max_time),
+        (START, START + 299 * 10_000 + 1)
+    );
     std::fs::create_dir_all(dir.path().join("wal")).unwrap();
     assert_same(want, dump(dir.path()), "backfilled");
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
+use env::instruments::Gauge;
 use env::{Clock, Disk, DiskLock, Random, Registry};
 use ondisk::meta::{HINT_OUT_OF_ORDER, HINT_SELECTED, HINT_STALE, Ulid};
 use parking_lot::{Mutex, RwLock};
@@ -38,14 +39,15 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), DbError> {
     Ok(())
 }
 
-fn lock(
+/// Takes a folder's lock file, unless that is switched off; `clean_start` tells how it was found.
+pub(crate) fn take_lock(
     disk: &dyn Disk,
     dir: &Path,
-    options: &Options,
-    metrics: &Metrics,
+    wanted: bool,
+    clean_start: &Gauge,
 ) -> Result<Option<Box<dyn DiskLock>>, DbError> {
-    if !options.lock {
-        metrics.clean_start.set(-1.0);
+    if !wanted {
+        clean_start.set(-1.0);
         return Ok(None);
     }
     let path = dir.join("lock");
@@ -61,7 +63,7 @@ fn lock(
     if was_there {
         tracing::warn!(path = %path.display(), "a lock file from a previous execution was replaced");
     }
-    metrics.clean_start.set(if was_there { 0.0 } else { 1.0 });
+    clean_start.set(if was_there { 0.0 } else { 1.0 });
     Ok(Some(lock))
 }
 
@@ -77,7 +79,7 @@ pub(super) fn open(
     let metrics = Arc::new(Metrics::new(registry));
     disk.create_dir_all(dir)
         .map_err(DbError::io("create", dir))?;
-    let lock = lock(&*disk, dir, &options, &metrics)?;
+    let lock = take_lock(&*disk, dir, options.lock, &metrics.clean_start)?;
     let wal_dir = dir.join("wal");
     remove_leftovers(&*disk, dir)?;
     checkpoint::remove_unfinished(&*disk, &wal_dir)?;

@@ -161,12 +161,25 @@ impl std::fmt::Display for Analysis {
         }
         let _ = writeln!(out, "Label names: {}", self.label_names);
         let _ = writeln!(out, "Postings (unique label pairs): {}", self.postings);
-        let _ = writeln!(out, "Postings entries (total label pairs): {}", self.postings_entries);
+        let _ = writeln!(
+            out,
+            "Postings entries (total label pairs): {}",
+            self.postings_entries
+        );
         for (title, list) in [
-            ("Label pairs most involved in churning", &self.churning_pairs),
-            ("Label names most involved in churning", &self.churning_names),
+            (
+                "Label pairs most involved in churning",
+                &self.churning_pairs,
+            ),
+            (
+                "Label names most involved in churning",
+                &self.churning_names,
+            ),
             ("Most common label pairs", &self.common_pairs),
-            ("Label names with highest cumulative label value length", &self.longest_values),
+            (
+                "Label names with highest cumulative label value length",
+                &self.longest_values,
+            ),
             ("Highest cardinality labels", &self.cardinality),
             ("Highest cardinality metric names", &self.metrics),
         ] {

@@ -25,7 +25,12 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// A block that will be written to `parent`.
     pub fn new(disk: Arc<dyn Disk>, parent: &Path) -> BlockBuilder {
-        BlockBuilder { disk, parent: parent.to_owned(), series: HashMap::new(), samples: 0 }
+        BlockBuilder {
+            disk,
+            parent: parent.to_owned(),
+            series: HashMap::new(),
+            samples: 0,
+        }
     }
 
     /// Adds a sample, in any order; of two at one time the first one stays.
@@ -59,8 +64,12 @@ impl BlockBuilder {
             .create_dir_all(&self.parent)
             .map_err(DbError::io("create", &self.parent))?;
         let mut writer = BlockWriter::new(self.disk, &self.parent, ulid, SEGMENT_BYTES_MAX)?;
-        let mut symbols: BTreeMap<&str, u32> =
-            self.series.keys().flat_map(|l| l.iter()).flat_map(|(n, v)| [(n, 0), (v, 0)]).collect();
+        let mut symbols: BTreeMap<&str, u32> = self
+            .series
+            .keys()
+            .flat_map(|l| l.iter())
+            .flat_map(|(n, v)| [(n, 0), (v, 0)])
+            .collect();
         for (text, number) in &mut symbols {
             *number = writer.add_symbol(text)?;
         }
@@ -75,7 +84,8 @@ impl BlockBuilder {
             if let (Some(first), Some(last)) = (samples.first(), samples.last()) {
                 (min, max) = (min.min(first.t), max.max(last.t));
             }
-            let pairs: Vec<(u32, u32)> = labels.iter().map(|(n, v)| (number(n), number(v))).collect();
+            let pairs: Vec<(u32, u32)> =
+                labels.iter().map(|(n, v)| (number(n), number(v))).collect();
             writer.add_series(&pairs, &merge::encode(&samples))?;
         }
         writer.finish(Meta::new(ulid, min, max.saturating_add(1)))
