@@ -5,8 +5,14 @@ use std::time::Instant;
 
 /// Runs cargo in the project's folder; `what` names the step.
 pub fn cargo(what: &str, arguments: &[&str]) -> Result<(), String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    step(what, Command::new(cargo).args(arguments))
+    step(what, &mut cargo_command(arguments))
+}
+
+/// The cargo that runs this.
+pub fn cargo_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command.args(arguments);
+    command
 }
 
 /// Runs a program in the project's folder, telling what it is and how long it took.

@@ -26,10 +26,23 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
             "warnings",
         ],
     )?;
+    let mut command = run::cargo_command(&["test", "--workspace", "--no-fail-fast"]);
+    command.env("PATH", path_with_peers());
     if long {
-        // SAFETY: nothing else runs in this process that could read the environment at the same time.
-        unsafe { std::env::set_var("TITAN_LONG_TESTS", "1") };
+        command.env("TITAN_LONG_TESTS", "1");
     }
-    // Captured output is shown for failures only, so what was skipped is listed by each test's own line on stderr.
-    run::cargo("tests", &["test", "--workspace", "--no-fail-fast"])
+    run::step("tests", &mut command)
+}
+
+/// The search path with the peers in front.
+fn path_with_peers() -> std::ffi::OsString {
+    let peers = testkit::project_root()
+        .join(testkit::peers::FOLDER)
+        .join("usr/bin");
+    let mut path = peers.into_os_string();
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    path
 }

@@ -12,8 +12,6 @@ use exposition::{Entry, ProtobufBody, ProtobufEntry, ProtobufOptions, TextParser
 use node_exporter::flags::{self, Invocation};
 use node_exporter::{BuildInfo, NodeExporter, metrics_page};
 
-const BINARY: &str = "/usr/bin/prometheus-node-exporter";
-
 /// What Debian's version (1.5) shows otherwise, and why that is no fault of ours: newer versions of upstream changed it.
 const LABELS_ADDED_SINCE: [(&str, &[&str]); 4] = [
     ("node_disk_info", &["rotational"]),
@@ -115,16 +113,15 @@ fn values(page: &str) -> BTreeMap<String, f64> {
 
 #[test]
 fn debians_series_are_ours_too() {
-    if !std::path::Path::new(BINARY).exists() {
-        eprintln!("skipped: {BINARY} is not installed");
+    let Some(binary) = testkit::peers::find("prometheus-node-exporter") else {
         return;
-    }
+    };
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
         .port();
-    let child = Command::new(BINARY)
+    let child = Command::new(binary)
         .args([
             &format!("--web.listen-address=127.0.0.1:{port}"),
             "--collector.processes",
