@@ -348,12 +348,24 @@ impl Expr {
             Expr::String(s) => s.pos,
             Expr::Vector(v) => v.pos,
             Expr::Matrix(m) => PosRange::new(m.selector.pos.start, m.end),
-            Expr::Subquery(s) => PosRange::new(s.expr.pos().start, s.end),
+            Expr::Subquery(s) => PosRange::new(self.start(), s.end),
             Expr::Aggregate(a) => a.pos,
-            Expr::Binary(b) => PosRange::new(b.lhs.pos().start, b.rhs.pos().end),
+            Expr::Binary(b) => PosRange::new(self.start(), b.rhs.pos().end),
             Expr::Call(c) => c.pos,
             Expr::Paren(p) => p.pos,
             Expr::Unary(u) => PosRange::new(u.start, u.expr.pos().end),
+        }
+    }
+
+    /// Where it starts: that of the leftmost operand, found without recursion because chains of operators lean left.
+    fn start(&self) -> usize {
+        let mut expr = self;
+        loop {
+            expr = match expr {
+                Expr::Binary(b) => &b.lhs,
+                Expr::Subquery(s) => &s.expr,
+                other => return other.pos().start,
+            };
         }
     }
 

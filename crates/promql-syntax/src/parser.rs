@@ -18,7 +18,7 @@ use model::labels::go_quote;
 /// Parentheses, calls and signs inside each other; beyond this the parser's own stack would be in danger.
 const NESTING_MAX: u32 = 100;
 /// Levels of the finished tree, chains of operators counted; whatever walks a tree may recurse this deep.
-pub const DEPTH_MAX: u32 = 500;
+pub const DEPTH_MAX: u32 = 300;
 
 /// Which parts of the language are enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -226,7 +226,7 @@ fn depth_is_limited() {
     ] {
         assert!(parse(&query, &ParserOptions::all()).is_err());
     }
-    let long = format!("x{}", " or x".repeat(450));
+    let long = format!("x{}", " or x".repeat(280));
     let expr = parse(&long, &ParserOptions::all()).unwrap();
     assert_eq!(expr.to_string(), long);
 }

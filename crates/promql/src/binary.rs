@@ -91,12 +91,33 @@ fn with_scalar<'q>(
         (&binary.lhs, &binary.rhs)
     };
     let numbers = scalars(number, grid, cx)?;
+    let input = open_stream(vector, grid, cx)?;
+    Ok(scalar_stream(
+        binary,
+        scalar_left,
+        vector,
+        numbers,
+        input,
+        grid,
+        cx,
+    ))
+}
+
+fn scalar_stream<'q>(
+    binary: &'q Binary,
+    scalar_left: bool,
+    vector: &'q crate::plan::Node,
+    numbers: Vec<f64>,
+    input: Box<dyn Stream + 'q>,
+    grid: Grid,
+    cx: &'q Cx<'q>,
+) -> Box<dyn Stream + 'q> {
     let op = binary.op;
     let drops_name = is_arithmetic(op) || binary.return_bool;
     let mut guard = Guard::for_node(vector, cx);
     let mut problems = Problems::new(binary.pos, grid.n);
-    Ok(Box::new(Mapped {
-        input: open_stream(vector, grid, cx)?,
+    Box::new(Mapped {
+        input,
         f: move |frame: &mut Frame| {
             if frame.hists.is_empty() && !op.is_trim() {
                 plain(frame, &numbers, binary, scalar_left);
@@ -143,7 +164,7 @@ fn with_scalar<'q>(
             frame.drop_name |= drops_name;
             guard.check(frame, cx)
         },
-    }))
+    })
 }
 
 /// Floats only: one tight loop per operator.

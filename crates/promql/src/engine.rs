@@ -220,6 +220,7 @@ impl Engine {
             lookback,
             self.options.default_step_ms,
             self.options.optimize,
+            self.options.max_samples,
         )
         .plan(&prepared.expr, grid)
     }
@@ -276,7 +277,7 @@ impl Engine {
             *slot = crate::explain::tree(&plan, &cx);
         }
         let stats = cx.budget.stats(|i| plan.grid.time(i));
-        let annotations = cx.notes.take().finish(&prepared.text, false);
+        let annotations = cx.notes.take().finish(&prepared.text);
         Ok(QueryResult {
             value,
             annotations,

@@ -5,9 +5,6 @@ use model::histogram_text::go_g;
 use model::labels::go_quote;
 use promql_syntax::PosRange;
 
-/// How many of each kind are shown.
-const SHOWN_MAX: usize = 10;
-
 /// Warnings and infos, ready to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
@@ -15,6 +12,20 @@ pub struct Annotations {
     pub warnings: Vec<String>,
     /// What may be.
     pub infos: Vec<String>,
+}
+
+impl Annotations {
+    /// At most `max` of each kind, then one more entry that says how many were left out: what the HTTP API shows.
+    pub fn limited(mut self, max: usize) -> Annotations {
+        for (list, kind) in [(&mut self.warnings, "warning"), (&mut self.infos, "info")] {
+            if list.len() > max {
+                let more = list.len() - max;
+                list.truncate(max);
+                list.push(format!("{more} more {kind} annotations omitted"));
+            }
+        }
+        self
+    }
 }
 
 /// Something worth telling; texts are those of upstream.
@@ -247,8 +258,8 @@ impl Notes {
         });
     }
 
-    /// Everything as texts with positions. `capped` leaves out all but ten of each kind.
-    pub fn finish(self, query: &str, capped: bool) -> Annotations {
+    /// Everything as texts with positions.
+    pub fn finish(self, query: &str) -> Annotations {
         let mut all: Vec<_> = self.seen.into_iter().collect();
         all.sort_by_key(|(_, (_, order, _))| *order);
         let mut out = Annotations::default();
@@ -266,15 +277,6 @@ impl Notes {
                 out.warnings.push(line);
             } else {
                 out.infos.push(line);
-            }
-        }
-        if capped {
-            for (list, kind) in [(&mut out.warnings, "warning"), (&mut out.infos, "info")] {
-                if list.len() > SHOWN_MAX {
-                    let more = list.len() - SHOWN_MAX;
-                    list.truncate(SHOWN_MAX);
-                    list.push(format!("{more} more {kind} annotations omitted"));
-                }
             }
         }
         out
@@ -308,7 +310,7 @@ mod tests {
                 notes.add(Note::NotGauge(format!("m{i}")), PosRange::new(2, 3));
             }
         }
-        let shown = notes.finish("rate", true);
+        let shown = notes.finish("rate").limited(10);
         assert_eq!(shown.warnings.len(), 11);
         assert_eq!(
             shown.warnings[0],

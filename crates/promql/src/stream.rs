@@ -32,26 +32,44 @@ pub(crate) fn open<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
 
 fn open_bare<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
     Ok(match node {
-        Node::Select(select) => Box::new(crate::select::SelectStream::open(select, grid, cx)?),
+        Node::Select(select) => leaf(select, grid, cx)?,
         Node::Call(call) => crate::function::open(call, grid, cx)?,
         Node::Aggregate(aggregate) => crate::aggregate::open(aggregate, grid, cx)?,
         Node::Binary(binary) => crate::binary::open(binary, grid, cx)?,
-        Node::Negate(node) => Box::new(Negated {
-            guard: crate::guard::Guard::for_node(node, cx),
-            input: open(node, grid, cx)?,
-            cx,
-        }),
+        Node::Negate(node) => {
+            let input = open(node, grid, cx)?;
+            negated(node, input, cx)
+        }
         Node::Invariant(node, _) => {
-            let once = Grid::instant(grid.start);
-            Box::new(Repeated {
-                input: open(node, once, cx)?,
-                n: grid.n,
-            })
+            let input = open(node, Grid::instant(grid.start), cx)?;
+            Box::new(Repeated { input, n: grid.n })
         }
         Node::Shared(slot) => Box::new(BlockStream::new(shared(*slot, cx)?, grid.n)),
         Node::Number(_) | Node::Text(..) | Node::Window(_) => {
             return Err(QueryError::execution("expression is not an instant vector"));
         }
+    })
+}
+
+fn leaf<'q>(
+    select: &'q crate::plan::Select,
+    grid: Grid,
+    cx: &'q Cx<'q>,
+) -> Res<Box<dyn Stream + 'q>> {
+    Ok(Box::new(crate::select::SelectStream::open(
+        select, grid, cx,
+    )?))
+}
+
+fn negated<'q>(
+    node: &'q Node,
+    input: Box<dyn Stream + 'q>,
+    cx: &'q Cx<'q>,
+) -> Box<dyn Stream + 'q> {
+    Box::new(Negated {
+        guard: crate::guard::Guard::for_node(node, cx),
+        input,
+        cx,
     })
 }
 

@@ -60,13 +60,36 @@ pub(super) fn open<'q>(
     grid: Grid,
     cx: &'q Cx<'q>,
 ) -> Res<Box<dyn Stream + 'q>> {
+    let (one, many) = sides(binary, matching, grid, cx)?;
+    join(binary, matching, grid, cx, one, many)
+}
+
+/// Opens both sides: the one side held, the many side streaming.
+fn sides<'q>(
+    binary: &'q Binary,
+    matching: &'q Matching,
+    grid: Grid,
+    cx: &'q Cx<'q>,
+) -> Res<(Rc<Block>, Box<dyn Stream + 'q>)> {
     // Written right is the many side of `group_right`.
     let (many, one) = if matching.card == Cardinality::OneToMany {
         (&binary.rhs, &binary.lhs)
     } else {
         (&binary.lhs, &binary.rhs)
     };
-    let one = Rc::new(Block::collect(&mut *open_stream(one, grid, cx)?, cx)?);
+    let mut one = open_stream(one, grid, cx)?;
+    let one = Rc::new(Block::collect(&mut *one, cx)?);
+    Ok((one, open_stream(many, grid, cx)?))
+}
+
+fn join<'q>(
+    binary: &'q Binary,
+    matching: &'q Matching,
+    grid: Grid,
+    cx: &'q Cx<'q>,
+    one: Rc<Block>,
+    many: Box<dyn Stream + 'q>,
+) -> Res<Box<dyn Stream + 'q>> {
     let mut signature = Signature::new(matching, cx);
     let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
     let mut sides: Vec<Side> = Vec::new();
@@ -91,7 +114,7 @@ pub(super) fn open<'q>(
         matching,
         cx,
         grid,
-        many: open_stream(many, grid, cx)?,
+        many,
         one,
         sides,
         places,

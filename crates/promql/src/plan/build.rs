@@ -14,6 +14,8 @@ use crate::grid::Grid;
 
 /// Points a subquery may be evaluated at; more would not fit into memory anyway.
 const SUBQUERY_STEPS_MAX: usize = 50_000_000;
+/// As many are allowed whatever the sample limit: series with few samples in many steps are no trouble.
+const SUBQUERY_STEPS_MIN: usize = 1_000_000;
 /// Expressions larger than this are not searched for equal parts.
 const SHARE_TEXT_MAX: usize = 20_000;
 
@@ -26,6 +28,7 @@ pub(crate) struct Planner {
     pub lookback: i64,
     pub default_step: i64,
     pub optimize: bool,
+    max_steps: usize,
     times: Option<(i64, i64)>,
     /// How often each sub-expression occurs at each grid, and its slot once it is shared.
     texts: HashMap<String, usize>,
@@ -41,7 +44,12 @@ impl Planner {
         lookback: i64,
         default_step: i64,
         optimize: bool,
+        max_samples: usize,
     ) -> Planner {
+        let max_steps = match max_samples {
+            0 => SUBQUERY_STEPS_MAX,
+            n => n.clamp(SUBQUERY_STEPS_MIN, SUBQUERY_STEPS_MAX),
+        };
         Planner {
             start,
             end,
@@ -49,6 +57,7 @@ impl Planner {
             lookback,
             default_step: default_step.max(1),
             optimize,
+            max_steps,
             times: None,
             texts: HashMap::new(),
             slots: HashMap::new(),
@@ -122,57 +131,75 @@ impl Planner {
                 Node::Window(Box::new(self.window(expr, grid, around)?))
             }
             Expr::Paren(p) => self.bare(&p.expr, grid, around)?,
-            Expr::Unary(u) => {
-                let node = self.node(&u.expr, grid, &around.deeper())?;
-                match node {
-                    Node::Number(v) if u.negative => Node::Number(-v),
-                    node if u.negative => Node::Negate(Box::new(node)),
-                    node => node,
-                }
-            }
-            Expr::Binary(b) => {
-                let mut none = around.bare();
-                if b.op.is_trim() {
-                    none = none.with_buckets();
-                }
-                let lhs = self.node(&b.lhs, grid, &none)?;
-                let rhs = self.node(&b.rhs, grid, &none)?;
-                if let (Node::Number(l), Node::Number(r)) = (&lhs, &rhs) {
-                    return Ok(Node::Number(crate::binary::scalar(b.op, *l, *r)));
-                }
-                Node::Binary(Box::new(Binary {
-                    op: b.op,
-                    lhs,
-                    rhs,
-                    matching: b.matching.clone(),
-                    return_bool: b.return_bool,
-                    pos: expr.pos(),
-                }))
-            }
-            Expr::Aggregate(a) => {
-                let below = Around {
-                    func: Some(a.op.as_str().to_string()),
-                    grouping: a.grouping.clone(),
-                    by: !a.without,
-                    ..around.bare()
-                };
-                let param = match &a.param {
-                    Some(p) => Some(self.node(p, grid, &around.bare())?),
-                    None => None,
-                };
-                Node::Aggregate(Box::new(Aggregate {
-                    op: a.op,
-                    input: self.node(&a.expr, grid, &below)?,
-                    param,
-                    grouping: a.grouping.clone(),
-                    without: a.without,
-                    pos: a.expr.pos(),
-                    own_pos: a.pos,
-                    param_pos: a.param.as_ref().map(Expr::pos).unwrap_or_default(),
-                }))
-            }
+            Expr::Unary(u) => self.unary(u, grid, around)?,
+            Expr::Binary(b) => self.binary(b, expr.pos(), grid, around)?,
+            Expr::Aggregate(a) => self.aggregate(a, grid, around)?,
             Expr::Call(c) => self.call(c, grid, around)?,
         })
+    }
+
+    // One function per kind of expression: planning recurses, and what all kinds need together would be a large frame.
+
+    fn unary(&mut self, u: &promql_syntax::ast::Unary, grid: Grid, around: &Around) -> Res<Node> {
+        Ok(match self.node(&u.expr, grid, &around.deeper())? {
+            Node::Number(v) if u.negative => Node::Number(-v),
+            node if u.negative => Node::Negate(Box::new(node)),
+            node => node,
+        })
+    }
+
+    fn binary(
+        &mut self,
+        b: &promql_syntax::ast::Binary,
+        pos: promql_syntax::PosRange,
+        grid: Grid,
+        around: &Around,
+    ) -> Res<Node> {
+        let mut none = around.bare();
+        if b.op.is_trim() {
+            none = none.with_buckets();
+        }
+        let lhs = self.node(&b.lhs, grid, &none)?;
+        let rhs = self.node(&b.rhs, grid, &none)?;
+        if let (Node::Number(l), Node::Number(r)) = (&lhs, &rhs) {
+            return Ok(Node::Number(crate::binary::scalar(b.op, *l, *r)));
+        }
+        Ok(Node::Binary(Box::new(Binary {
+            op: b.op,
+            lhs,
+            rhs,
+            matching: b.matching.clone(),
+            return_bool: b.return_bool,
+            pos,
+        })))
+    }
+
+    fn aggregate(
+        &mut self,
+        a: &promql_syntax::ast::Aggregate,
+        grid: Grid,
+        around: &Around,
+    ) -> Res<Node> {
+        let below = Around {
+            func: Some(a.op.as_str().to_string()),
+            grouping: a.grouping.clone(),
+            by: !a.without,
+            ..around.bare()
+        };
+        let param = match &a.param {
+            Some(p) => Some(self.node(p, grid, &around.bare())?),
+            None => None,
+        };
+        Ok(Node::Aggregate(Box::new(Aggregate {
+            op: a.op,
+            input: self.node(&a.expr, grid, &below)?,
+            param,
+            grouping: a.grouping.clone(),
+            without: a.without,
+            pos: a.expr.pos(),
+            own_pos: a.pos,
+            param_pos: a.param.as_ref().map(Expr::pos).unwrap_or_default(),
+        })))
     }
 
     fn call(&mut self, c: &promql_syntax::ast::Call, grid: Grid, around: &Around) -> Res<Node> {
@@ -247,6 +274,8 @@ impl Planner {
 
     /// Notes that storage has to be asked for these times.
     fn need(&mut self, first: i64, last: i64) {
+        // At the very ends of time the two may have been cut off at different places.
+        let last = last.max(first);
         self.times = Some(match self.times {
             Some((a, b)) => (a.min(first), b.max(last)),
             None => (first, last),
@@ -345,7 +374,7 @@ impl Planner {
                 }
                 let end = last.saturating_sub(s.shift.offset_ms);
                 let inner = Grid::new(start, end, step);
-                if inner.n > SUBQUERY_STEPS_MAX {
+                if inner.n > self.max_steps {
                     return Err(QueryError::execution(
                         "query processing would load too many samples into memory in query execution",
                     ));
