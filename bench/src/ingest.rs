@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::flags::numbers;
 use crate::process::{Cost, bytes_below, cost};
 use crate::subject::{Subject, both};
 use crate::targets::{Pages, Shape, configuration, start};
@@ -36,27 +37,21 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 fn read(arguments: &[String]) -> Result<Plan, String> {
-    let mut plan = Plan {
-        shape: Shape {
-            targets: 200,
-            series: 1000,
-            churn: 0,
-        },
-        minutes: 5,
+    let [minutes, targets, series, churn] = numbers(
+        arguments,
+        [
+            ("--minutes", 5),
+            ("--targets", 200),
+            ("--series", 1000),
+            ("--churn", 0),
+        ],
+    )?;
+    let shape = Shape {
+        targets: targets as usize,
+        series: series as usize,
+        churn: churn as usize,
     };
-    let mut rest = arguments.iter();
-    while let Some(flag) = rest.next() {
-        let value = rest.next().and_then(|text| text.parse::<usize>().ok());
-        let value = value.ok_or_else(|| format!("{flag}: a number has to follow"))?;
-        match flag.as_str() {
-            "--minutes" => plan.minutes = value as u64,
-            "--targets" => plan.shape.targets = value,
-            "--series" => plan.shape.series = value,
-            "--churn" => plan.shape.churn = value,
-            other => return Err(format!("unknown flag {other}")),
-        }
-    }
-    Ok(plan)
+    Ok(Plan { shape, minutes })
 }
 
 fn measure(subject: &Subject, plan: &Plan) -> Result<Outcome, String> {

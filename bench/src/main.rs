@@ -2,24 +2,40 @@
 //!
 //! Each prints a Markdown table; `bench/RESULTS.md` holds the last ones with the command that made them.
 
+mod compaction;
+mod dataset;
+mod flags;
 mod ingest;
 mod process;
+mod query;
+mod replay;
 mod subject;
 mod targets;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
-usage: cargo xtask bench ingest [--minutes N] [--targets N] [--series N] [--churn PERCENT]
+usage: cargo xtask bench NAME [--flag NUMBER ...]
 
-  ingest   both servers, one after the other, scrape the same generated targets
+  ingest      --minutes --targets --series --churn     both servers scrape the same generated targets
+  replay      --series --minutes --interval            both start on a log that holds everything
+  compaction  --series --interval                      both merge the same blocks
+  select      --series --times                         ten thousand series by a regex, decoded
+  query       --series --hours --interval --times      what dashboards and rules ask
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
-        Some((name, rest)) if name == "ingest" => ingest::run(rest),
-        _ => Err(HELP.to_string()),
+        Some((name, rest)) => match name.as_str() {
+            "ingest" => ingest::run(rest),
+            "replay" => replay::run(rest),
+            "compaction" => compaction::run(rest),
+            "select" => query::select(rest),
+            "query" => query::run(rest),
+            _ => Err(HELP.to_string()),
+        },
+        None => Err(HELP.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,7 +122,13 @@ fn what_was_scraped_survives_kill_and_is_the_same_for_the_real_prometheus() {
         "topk(3, count by (__name__) ({job=\"self\"}))",
     ]
     .iter()
-    .map(|expr| format!("/api/v1/query_range?query={}&start={}&end={now}&step=1", escape(expr), now - 60))
+    .map(|expr| {
+        format!(
+            "/api/v1/query_range?query={}&start={}&end={now}&step=1",
+            escape(expr),
+            now - 60
+        )
+    })
     .collect();
     let ask = |port: u16| -> Vec<Value> {
         let read = |path: &String| serde_json::from_str(&get(port, path).body).expect("json");

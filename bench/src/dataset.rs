@@ -1,0 +1,151 @@
+//! Folders of generated data, written by our engine in virtual time: days in minutes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::sim::SimClock;
+use env::system::SystemDisk;
+use env::{Clock as _, Registry};
+use model::Labels;
+use storage::{Appendable as _, SeriesRef};
+use tsdb::{Db, Options};
+
+/// What the data is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Series, over 200 instances.
+    pub series: usize,
+    /// Milliseconds of data, ending now.
+    pub span: i64,
+    /// Milliseconds between samples.
+    pub interval: i64,
+    /// Whether blocks are cut as time goes by; else all stays in the log.
+    pub blocks: bool,
+    /// Whether blocks are compacted.
+    pub compact: bool,
+}
+
+const INSTANCES: usize = 200;
+
+/// One generated series.
+enum Kind {
+    /// Rises by a step of its own.
+    Counter,
+    /// Wanders.
+    Gauge,
+    /// A bucket of a classic histogram.
+    Bucket(usize),
+}
+
+/// Upper bounds of the generated histogram.
+const BOUNDS: [&str; 10] = [
+    "0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf",
+];
+
+/// Six labels a series: of every 20 series of an instance 10 are counters or gauges, and 10 the buckets of a histogram.
+fn series_of(at: usize) -> (Labels, Kind) {
+    let (instance, nth) = (at % INSTANCES, at / INSTANCES);
+    let (group, place) = (nth / 20, nth % 20);
+    let (name, kind) = match place {
+        0..=4 => (
+            format!("bench_requests_{}_total", group % 10),
+            Kind::Counter,
+        ),
+        5..=9 => (format!("bench_gauge_{}", group % 10), Kind::Gauge),
+        place => (
+            format!("bench_latency_{}_seconds_bucket", group % 10),
+            Kind::Bucket(place - 10),
+        ),
+    };
+    let mut pairs = vec![
+        ("__name__".to_string(), name),
+        ("job".into(), "bench".into()),
+        ("instance".into(), format!("host-{instance}")),
+        ("namespace".into(), format!("ns-{}", instance % 20)),
+        ("pod".into(), format!("pod-{instance}-{}", group / 10)),
+    ];
+    pairs.push(match kind {
+        Kind::Bucket(bound) => ("le".into(), BOUNDS[bound].into()),
+        Kind::Counter | Kind::Gauge => ("code".into(), format!("{}", 200 + place % 5)),
+    });
+    (Labels::from_pairs(pairs), kind)
+}
+
+fn value(kind: &Kind, at: usize, step: u64) -> f64 {
+    let noise = (at as u64)
+        .wrapping_mul(0x9e37_79b9)
+        .wrapping_add(step.wrapping_mul(0x85eb_ca6b))
+        >> 7;
+    match kind {
+        Kind::Counter => (step * (at as u64 % 13 + 1) + noise % 7) as f64,
+        Kind::Gauge => (noise % 100_000) as f64 / 100.0,
+        Kind::Bucket(bound) => (step * 3 * (*bound as u64 + 1)) as f64,
+    }
+}
+
+/// Writes the folder; gives how many samples it holds. The last sample is about now.
+pub fn write(folder: &Path, plan: Plan) -> Result<u64, String> {
+    let fault = |e: &dyn std::fmt::Display| format!("writing the data: {e}");
+    let now = net::clock::system_clock().now();
+    let first = (now - plan.span) / plan.interval * plan.interval;
+    let clock = SimClock::starting_at(first);
+    let options = Options {
+        compaction: plan.compact,
+        retention: 0,
+        ..Options::default()
+    };
+    let db = Db::open(
+        folder,
+        options,
+        Arc::new(SystemDisk),
+        Arc::new(clock.clone()),
+        &Registry::new(),
+    )
+    .map_err(|e| fault(&e))?;
+    let all: Vec<(Labels, Kind)> = (0..plan.series).map(series_of).collect();
+    let mut refs: Vec<Option<SeriesRef>> = vec![None; plan.series];
+    let steps = (plan.span / plan.interval) as u64;
+    for step in 0..steps {
+        let time = first + step as i64 * plan.interval;
+        clock.advance(Duration::from_millis(plan.interval as u64));
+        // One batch an instance, as scrapes come.
+        for instance in 0..INSTANCES {
+            let mut batch = db.appender();
+            for at in (instance..plan.series).step_by(INSTANCES) {
+                let (labels, kind) = &all[at];
+                let v = value(kind, at, step);
+                let known = refs[at].is_some_and(|series| batch.append(series, time, v).is_ok());
+                if !known {
+                    let series = batch.series(labels).map_err(|e| fault(&e))?;
+                    batch.append(series, time, v).map_err(|e| fault(&e))?;
+                    refs[at] = Some(series);
+                }
+            }
+            batch.commit().map_err(|e| fault(&e))?;
+        }
+        if plan.blocks && time % 600_000 < plan.interval {
+            db.maintain().map_err(|e| fault(&e))?;
+        }
+    }
+    db.close().map_err(|e| fault(&e))?;
+    Ok(steps * plan.series as u64)
+}
+
+/// Copies a folder with all in it.
+pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(to).map_err(|e| format!("{}: {e}", to.display()))?;
+    for entry in std::fs::read_dir(from)
+        .map_err(|e| format!("{}: {e}", from.display()))?
+        .flatten()
+    {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if entry.file_name() != "lock" {
+            std::fs::copy(entry.path(), &target)
+                .map_err(|e| format!("{}: {e}", target.display()))?;
+        }
+    }
+    Ok(())
+}
