@@ -50,6 +50,8 @@ const PROGRAM: Program = Program {
 
 /// How often the table is made anew.
 const REFRESH: Duration = Duration::from_secs(2);
+/// By then every target has been scraped that ever will be.
+const SETTLING: Duration = Duration::from_secs(40);
 
 /// Why the stack does not run.
 #[derive(Debug, Error)]
@@ -160,23 +162,16 @@ async fn start_server(
     }
 }
 
-/// Shows the table: refreshed in place on a terminal, once on anything else.
+/// Shows the table: refreshed in place on a terminal; on anything else once, when all targets answer or have had time to.
 async fn show(mut table: Table, shutdown: Shutdown) {
     use std::io::IsTerminal as _;
     let terminal = std::io::stdout().is_terminal();
     let clock = net::clock::system_clock();
-    while shutdown
-        .or(clock.sleep(if table.is_ready() {
-            REFRESH
-        } else {
-            REFRESH / 10
-        }))
-        .await
-        .is_some()
-    {
+    let refresh = if terminal { REFRESH } else { REFRESH / 10 };
+    while shutdown.or(clock.sleep(refresh)).await.is_some() {
         if terminal {
             table.redraw();
-        } else if table.is_ready() {
+        } else if table.is_settled() || clock.monotonic() > SETTLING {
             table.print();
             return;
         }

@@ -35,7 +35,13 @@ pub struct Block {
 pub fn read_meta(disk: &dyn Disk, dir: &Path) -> Result<Meta, DbError> {
     let path = dir.join("meta.json");
     let bytes = disk.read(&path).map_err(DbError::io("read", &path))?;
-    Meta::from_json(&bytes).map_err(|err| DbError::corrupt(&path, 0, err))
+    let meta = Meta::from_json(&bytes).map_err(|err| DbError::corrupt(&path, 0, err))?;
+    // Far beyond any real time; sums of times stay within bounds everywhere else.
+    const FAR: i64 = i64::MAX / 4;
+    if meta.min_time > meta.max_time || meta.min_time < -FAR || meta.max_time > FAR {
+        return Err(DbError::corrupt(&path, 0, "impossible times"));
+    }
+    Ok(meta)
 }
 
 /// Writes `meta.json`.

@@ -190,7 +190,7 @@ fn base2_bytes(mut n: u64) -> String {
         .iter()
         .enumerate()
     {
-        if n % 1024 != 0 || (i == 0 && n == 0) {
+        if !n.is_multiple_of(1024) || (i == 0 && n == 0) {
             parts.push(format!("{}{unit}", n % 1024));
         }
         n /= 1024;

@@ -44,9 +44,10 @@ impl Table {
         }
     }
 
-    /// Whether the server answers.
-    pub fn is_ready(&self) -> bool {
-        (self.overview)().ready
+    /// Whether the server and all its targets answer.
+    pub fn is_settled(&self) -> bool {
+        let overview = (self.overview)();
+        overview.ready && overview.targets > 0 && overview.targets_up == overview.targets
     }
 
     /// Prints the table once.

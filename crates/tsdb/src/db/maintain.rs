@@ -119,21 +119,15 @@ impl Db {
         }
         // What comes while this works goes to the new segment and to newer chunks.
         let segment = wbl.next_segment()?;
-        let Some((last, min, max)) = self.head.flush_late() else {
+        let Some(last) = self.head.flush_late() else {
             return Ok(());
         };
         self.head.files.flush()?;
         let range = self.options.min_block_duration;
-        let mut from = min / range * range;
-        while from <= max {
+        for from in self.head.windows(true) {
             self.metrics.compactions.inc();
-            compact::head_block(
-                &self.head,
-                (from, from + range),
-                Visible::Late,
-                &self.target(),
-            )?;
-            from += range;
+            let window = (from, from.saturating_add(range));
+            compact::head_block(&self.head, window, Visible::Late, &self.target())?;
         }
         self.reload(false)?;
         self.head.forget_late(last);
@@ -195,15 +189,14 @@ impl Db {
     /// Writes the whole head to blocks, window by window, as an end of service wants it.
     pub fn flush_head(&self) -> Result<(), DbError> {
         let _busy = self.busy.lock();
-        let (min, max) = (
-            self.head.min_time.load(Relaxed),
-            self.head.max_time.load(Relaxed),
-        );
-        let mut from = min;
-        while from <= max && min != i64::MAX {
-            let to = window_end(from, self.options.min_block_duration);
-            compact::head_block(&self.head, (from, to), Visible::InOrder, &self.target())?;
-            from = to;
+        let min = self.head.min_time.load(Relaxed);
+        for window in self.head.windows(false) {
+            let to = window.saturating_add(self.options.min_block_duration);
+            let from = window.max(min);
+            if from < to {
+                let range = (from, to);
+                compact::head_block(&self.head, range, Visible::InOrder, &self.target())?;
+            }
         }
         self.reload(false)
     }

@@ -1,5 +1,6 @@
 //! Forgetting what is in blocks: chunks, series, symbols, chunk files, and the log.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hashbrown::hash_map::HashMap;
@@ -181,20 +182,40 @@ impl Head {
         Ok(())
     }
 
-    /// Makes chunks of all out-of-order samples and gives the place of the newest, and the time range of all.
-    pub(crate) fn flush_late(&self) -> Option<(FileRef, i64, i64)> {
-        let mut all: Option<(FileRef, i64, i64)> = None;
+    /// Starts of the aligned windows in which there are samples, in order ones or late ones.
+    pub(crate) fn windows(&self, late: bool) -> BTreeSet<i64> {
+        let range = self.policy.range;
+        let mut windows = BTreeSet::new();
+        self.slots.each(|_, series| {
+            let side = series.out_of_order.as_deref().filter(|_| late);
+            let of_side = side.into_iter().flat_map(|o| o.finished.iter());
+            let of_series = series.finished.iter().filter(|_| !late);
+            let chunks = of_side
+                .chain(of_series)
+                .map(|c| (c.min_time(), c.max_time()));
+            let open = series
+                .open_chunk()
+                .filter(|_| !late)
+                .map(|(min, max, _)| (min, max));
+            for (min, max) in chunks.chain(open) {
+                let mut from = min / range * range;
+                while from <= max {
+                    windows.insert(from);
+                    from = from.saturating_add(range);
+                }
+            }
+        });
+        windows
+    }
+
+    /// Makes chunks of all out-of-order samples and gives the place of the newest.
+    pub(crate) fn flush_late(&self) -> Option<FileRef> {
+        let mut all = None;
         self.slots.each(|_, series| {
             let reference = series.reference;
             if let Some(side) = &mut series.out_of_order {
                 side.flush(reference, &self.files, |_| {});
-                let chunks = side
-                    .finished
-                    .iter()
-                    .map(|c| (c.at(), c.min_time(), c.max_time()));
-                all = chunks
-                    .chain(all)
-                    .reduce(|a, b| (a.0.max(b.0), a.1.min(b.1), a.2.max(b.2)));
+                all = side.finished.iter().map(|c| c.at()).chain(all).max();
             }
         });
         all

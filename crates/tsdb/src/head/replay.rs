@@ -265,10 +265,7 @@ impl Replayer<'_> {
         }
         let last = series.last_time();
         for chunk in chunks.into_iter().filter(|c| c.min_time() > last) {
-            if series.finished.len() == series.finished.capacity() {
-                series.finished.reserve_exact(2);
-            }
-            series.finished.push(chunk);
+            series.push_finished(chunk);
             self.created += 1;
         }
     }

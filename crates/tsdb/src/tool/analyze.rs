@@ -77,7 +77,11 @@ pub fn analyze(
             continue;
         };
         // The share of the block in which the series was not there.
-        let missing = length - (last.max_time - first.min_time).min(length);
+        let there = last
+            .max_time
+            .saturating_sub(first.min_time)
+            .clamp(0, length);
+        let missing = length - there;
         for &pair in &entry.labels {
             *uncovered_pairs.entry(pair).or_insert(0u64) += missing as u64;
             *uncovered_names.entry(pair.0).or_insert(0u64) += missing as u64;
