@@ -16,10 +16,21 @@ pub trait Control: Send + Sync {
     /// `Some` ends the query.
     fn stop(&self) -> Option<Stop>;
 
+    /// Runs parts of a query at the same time; without one everything runs on the caller's thread.
+    fn executor(&self) -> Option<&dyn Executor> {
+        None
+    }
+
     /// Nanoseconds since any fixed moment; what [`crate::Engine::explain_with`] takes operators' times from.
     fn nanos(&self) -> u64 {
         0
     }
+}
+
+/// Runs jobs, on several threads if it has them.
+pub trait Executor: Sync {
+    /// Calls `job` once with every number below `n`, in any order, and returns when all are done.
+    fn for_each(&self, n: usize, job: &(dyn Fn(usize) + Sync));
 }
 
 /// Never stops a query.

@@ -16,9 +16,9 @@ use crate::frame::{Frame, is_absent};
 use crate::grid::Grid;
 use crate::guard::Guard;
 use crate::plan::{Call, Node};
-use crate::select::{Give, SelectStream};
+use crate::select::Give;
 use crate::stream::{Mapped, Ready, Stream, open as open_stream, scalars as scalars_of};
-use crate::window::{WindowStream, range_argument};
+use crate::window::range_argument;
 
 /// The larger of two as Go sees it: NaN wins over everything but infinity.
 pub(crate) fn go_max(a: f64, b: f64) -> f64 {
@@ -126,11 +126,11 @@ fn single<'q>(values: Vec<f64>, labels: Labels) -> Box<dyn Stream + 'q> {
 pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
     let name = call.func.name;
     if range_argument(call).is_some() {
-        let windows = WindowStream::open(call, grid, cx)?;
+        let windows = crate::window::open(call, grid, cx)?;
         if name == "absent_over_time" {
-            return absent::open(Box::new(windows), call, grid, cx);
+            return absent::open(windows, call, grid, cx);
         }
-        return Ok(Box::new(windows));
+        return Ok(windows);
     }
     if let Some(f) = maths::function(name) {
         return floats(call, 0, grid, cx, move |_, v| f(v));
@@ -220,7 +220,7 @@ fn timestamps<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Str
         let give = if start { Give::Start } else { Give::Time };
         let mut guard = Guard::for_node(node, cx);
         return Ok(Box::new(Mapped {
-            input: Box::new(SelectStream::giving(select, grid, cx, give)?),
+            input: Box::new(crate::select::open(select, grid, give, cx)?),
             f: move |frame: &mut Frame| guard.check(frame, cx),
         }));
     }

@@ -23,6 +23,7 @@ mod frame;
 mod function;
 mod grid;
 mod guard;
+mod leaf;
 mod merge;
 mod notes;
 mod options;
@@ -38,7 +39,7 @@ pub mod testscript;
 mod value;
 mod window;
 
-pub use control::{Control, RunToEnd, Stop};
+pub use control::{Control, Executor, RunToEnd, Stop};
 pub use engine::Engine;
 pub use error::{ErrorKind, QueryError};
 pub use explain::Explained;

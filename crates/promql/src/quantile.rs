@@ -13,9 +13,14 @@ const SMALL_DELTA: f64 = 1e-12;
 
 /// Tells of a quantile outside of [0, 1].
 pub(crate) fn note_invalid(q: f64, pos: PosRange, cx: &Cx<'_>) {
-    if !(0.0..=1.0).contains(&q) {
-        cx.note(Note::InvalidQuantile(go_g(q)), pos);
+    if let Some(note) = invalid(q) {
+        cx.note(note, pos);
     }
+}
+
+/// What to tell of a quantile outside of [0, 1].
+pub(crate) fn invalid(q: f64) -> Option<Note> {
+    (!(0.0..=1.0).contains(&q)).then(|| Note::InvalidQuantile(go_g(q)))
 }
 
 /// Ascending, NaN first.

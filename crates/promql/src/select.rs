@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use model::ResetHint;
 use model::sample::is_stale_nan;
-use storage::SeriesSet;
+use storage::{Series, SeriesSet};
 
 use crate::cx::Cx;
-use crate::error::{QueryError, Res};
+use crate::error::Res;
 use crate::frame::{Frame, Hist, hist_samples, is_absent};
 use crate::grid::Grid;
+use crate::leaf::{Leaf, LeafStream, Scratch, Told};
 use crate::notes::Note;
 use crate::plan::Select;
 use crate::samples::{Columns, Wanted};
-use crate::stream::Stream;
 
 /// What of the found samples is given on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,48 +25,32 @@ pub(crate) enum Give {
     Start,
 }
 
-pub(crate) struct SelectStream<'q> {
+/// A selector at the steps of a grid.
+pub(crate) struct SelectLeaf<'q> {
     select: &'q Select,
     grid: Grid,
-    cx: &'q Cx<'q>,
-    set: Box<dyn SeriesSet>,
-    columns: Columns,
+    lookback: i64,
     give: Give,
-    warned: bool,
+    /// Count samples per step for the statistics.
+    per_step: bool,
 }
 
-impl<'q> SelectStream<'q> {
-    pub fn open(select: &'q Select, grid: Grid, cx: &'q Cx<'q>) -> Res<SelectStream<'q>> {
-        Self::giving(select, grid, cx, Give::Value)
-    }
-
-    pub fn giving(
-        select: &'q Select,
-        grid: Grid,
-        cx: &'q Cx<'q>,
-        give: Give,
-    ) -> Res<SelectStream<'q>> {
-        Ok(SelectStream {
-            select,
-            grid,
-            cx,
-            set: cx.select(&select.matchers, &select.hints)?,
-            columns: Columns::default(),
-            give,
-            warned: false,
-        })
-    }
-
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            first: self.select.hints.start,
-            last: self.select.hints.end,
-            // Interpolation goes over them.
-            stale_markers: !self.select.smoothed,
-            starts: self.give == Give::Start,
-            skip_buckets: self.select.skip_buckets,
-        }
-    }
+/// The series of an instant selector.
+pub(crate) fn open<'q>(
+    select: &'q Select,
+    grid: Grid,
+    give: Give,
+    cx: &'q Cx<'q>,
+) -> Res<LeafStream<'q, SelectLeaf<'q>>> {
+    let leaf = SelectLeaf {
+        select,
+        grid,
+        lookback: cx.lookback,
+        give,
+        per_step: cx.per_step_stats,
+    };
+    let set = cx.select(&select.matchers, &select.hints)?;
+    Ok(LeafStream::new(leaf, set, grid, cx))
 }
 
 /// Storage's own warnings, once its last series was read.
@@ -76,82 +60,75 @@ pub(crate) fn pass_warnings(set: &mut dyn SeriesSet, cx: &Cx<'_>) {
     }
 }
 
-impl Stream for SelectStream<'_> {
-    fn next(&mut self, out: &mut Frame) -> Res<bool> {
-        loop {
-            self.cx.check()?;
-            let Some(series) = self.set.next() else {
-                if !self.warned {
-                    self.warned = true;
-                    pass_warnings(&mut *self.set, self.cx);
-                }
-                return Ok(false);
-            };
-            let series = series.map_err(|e| QueryError::storage(&e))?;
-            self.columns.load(&series, &self.wanted())?;
-            let budget = &self.cx.budget;
-            budget.series.set(budget.series.get() + 1);
-            budget
-                .read
-                .set(budget.read.get() + self.columns.len() as u64);
-            if self.columns.is_empty() {
-                continue;
-            }
-            out.reset(self.grid.n);
-            if self.select.smoothed {
-                super::window::extended::smoothed_instants(
-                    &self.columns,
-                    self.select,
-                    &self.grid,
-                    self.cx,
-                    &series.labels,
-                    out,
-                );
-            } else {
-                latest(
-                    &self.columns,
-                    &Latest {
-                        grid: &self.grid,
-                        offset: self.select.offset,
-                        at: self.select.at,
-                        lookback: self.cx.lookback,
-                        give: self.give,
-                    },
-                    out,
-                );
-            }
-            if count(out, self.cx, &self.grid) == 0 {
-                continue;
-            }
-            out.labels = series.labels;
-            out.drop_name = self.give != Give::Value;
-            return Ok(true);
+impl Leaf for SelectLeaf<'_> {
+    fn evaluate(
+        &self,
+        series: &Series,
+        scratch: &mut Scratch,
+        out: &mut Frame,
+        told: &mut Told,
+    ) -> Res<()> {
+        let columns = &mut scratch.columns;
+        let wanted = Wanted {
+            first: self.select.hints.start,
+            last: self.select.hints.end,
+            // Interpolation goes over them.
+            stale_markers: !self.select.smoothed,
+            starts: self.give == Give::Start,
+            skip_buckets: self.select.skip_buckets,
+        };
+        columns.load(series, &wanted)?;
+        told.read += columns.len() as u64;
+        out.reset(self.grid.n);
+        if columns.is_empty() {
+            return Ok(());
         }
+        if self.select.smoothed {
+            let how = super::window::extended::Smoothed {
+                select: self.select,
+                grid: &self.grid,
+                lookback: self.lookback,
+                labels: &series.labels,
+            };
+            super::window::extended::smoothed_instants(columns, &how, out, told);
+        } else {
+            latest(
+                columns,
+                &Latest {
+                    grid: &self.grid,
+                    offset: self.select.offset,
+                    at: self.select.at,
+                    lookback: self.lookback,
+                    give: self.give,
+                },
+                out,
+            );
+        }
+        self.count(out, told);
+        out.labels = series.labels.clone();
+        out.drop_name = self.give != Give::Value;
+        Ok(())
     }
 }
 
-/// Counts the samples of a selected series for the statistics.
-fn count(out: &Frame, cx: &Cx<'_>, grid: &Grid) -> u64 {
-    let mut total = 0;
-    let per_step = cx.per_step_stats && *grid == cx.plan.grid;
-    let mut steps = cx.budget.per_step.borrow_mut();
-    if per_step {
-        steps.resize(grid.n, 0);
-    }
-    for i in 0..out.floats.len() {
-        let samples = if !is_absent(out.floats[i]) {
-            1
-        } else {
-            out.hist(i).map_or(0, |h| hist_samples(h) as u64)
-        };
-        total += samples;
-        if per_step {
-            steps[i] += samples;
+impl SelectLeaf<'_> {
+    /// Counts the samples of a selected series for the statistics.
+    fn count(&self, out: &Frame, told: &mut Told) {
+        if self.per_step {
+            told.per_step.resize(self.grid.n, 0);
+        }
+        for i in 0..out.floats.len() {
+            let samples = if !is_absent(out.floats[i]) {
+                1
+            } else {
+                out.hist(i).map_or(0, |h| hist_samples(h) as u64)
+            };
+            told.queryable += samples;
+            if self.per_step {
+                told.per_step[i] += samples;
+            }
         }
     }
-    let queryable = &cx.budget.queryable;
-    queryable.set(queryable.get() + total);
-    total
 }
 
 pub(crate) struct Latest<'a> {

@@ -56,8 +56,11 @@ fn leaf<'q>(
     grid: Grid,
     cx: &'q Cx<'q>,
 ) -> Res<Box<dyn Stream + 'q>> {
-    Ok(Box::new(crate::select::SelectStream::open(
-        select, grid, cx,
+    Ok(Box::new(crate::select::open(
+        select,
+        grid,
+        crate::select::Give::Value,
+        cx,
     )?))
 }
 

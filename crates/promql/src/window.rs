@@ -9,16 +9,20 @@ mod regression;
 mod sliding;
 mod start_time;
 
+use std::cell::RefCell;
+
 use model::Labels;
 use promql_syntax::PosRange;
-use storage::SeriesSet;
+use storage::Series;
 
 use crate::cx::Cx;
 use crate::error::{QueryError, Res};
 use crate::frame::{Frame, Hist, hist_samples};
 use crate::grid::Grid;
 use crate::guard::RangeGuard;
+use crate::leaf::{Leaf, LeafStream, Scratch, Told, absorb};
 use crate::notes::Note;
+use crate::options::EngineOptions;
 use crate::plan::{Call, Extension, Node, Source, Window};
 use crate::samples::{Columns, Wanted};
 use crate::stream::{Stream, open as open_stream, scalars};
@@ -53,8 +57,8 @@ impl Out {
 }
 
 /// What does not change from step to step.
-pub(crate) struct Env<'q> {
-    pub cx: &'q Cx<'q>,
+pub(crate) struct Env<'a> {
+    pub options: &'a EngineOptions,
     pub func: &'static str,
     pub range_ms: i64,
     pub extension: Extension,
@@ -66,12 +70,21 @@ pub(crate) struct Env<'q> {
     /// Position of all arguments together.
     pub args_pos: PosRange,
     /// Values of the scalar arguments, one list each.
-    pub params: Vec<Vec<f64>>,
+    pub params: &'a [Vec<f64>],
+    notes: RefCell<Vec<(Note, PosRange)>>,
 }
 
 impl Env<'_> {
     pub fn note(&self, note: Note) {
-        self.cx.note(note, self.pos);
+        self.note_at(note, self.pos);
+    }
+
+    pub fn note_at(&self, note: Note, pos: PosRange) {
+        let mut notes = self.notes.borrow_mut();
+        // Windows that slide over something odd find the same at every step.
+        if notes.last().is_none_or(|(last, _)| *last != note) {
+            notes.push((note, pos));
+        }
     }
 
     pub fn name(&self) -> String {
@@ -98,152 +111,203 @@ pub(crate) fn range_argument(call: &Call) -> Option<(usize, &Window)> {
         })
 }
 
-enum Input<'q> {
-    Series(Box<dyn SeriesSet>, Wanted),
-    Subquery(Box<dyn Stream + 'q>, Grid, Frame),
-}
-
-pub(crate) struct WindowStream<'q> {
+/// A range function over a window.
+pub(crate) struct WindowLeaf<'q> {
     window: &'q Window,
     grid: Grid,
-    input: Input<'q>,
-    columns: Columns,
-    env: Env<'q>,
-    guard: RangeGuard,
-    keeps_name: bool,
-    warned: bool,
-    bounds: Bounds,
+    options: &'q EngineOptions,
+    lookback: i64,
+    per_step: bool,
+    func: &'static str,
+    pos: PosRange,
+    first_pos: PosRange,
+    args_pos: PosRange,
+    params: Vec<Vec<f64>>,
+    wanted: Wanted,
 }
 
-impl<'q> WindowStream<'q> {
-    pub fn open(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<WindowStream<'q>> {
-        let Some((at, window)) = range_argument(call) else {
-            return Err(QueryError::execution("expected a range vector argument"));
-        };
-        let mut params = Vec::new();
-        for (i, arg) in call.args.iter().enumerate() {
-            if i != at {
-                params.push(scalars(&arg.node, grid, cx)?);
-            }
-        }
-        let env = Env {
-            cx,
-            func: call.func.name,
-            range_ms: window.range,
-            extension: window.extension,
-            labels: Labels::empty(),
-            pos: call.args[at].pos,
-            first_pos: call.args[0].pos,
-            args_pos: call
-                .args
-                .iter()
-                .map(|a| a.pos)
-                .reduce(PosRange::merge)
-                .unwrap_or_default(),
-            params,
-        };
-        regression::check_smoothing(&env)?;
-        Ok(WindowStream {
-            window,
-            grid,
-            input: input(window, cx)?,
-            columns: Columns::default(),
-            guard: RangeGuard::new(&window.source, cx),
-            keeps_name: matches!(call.func.name, "last_over_time" | "first_over_time"),
-            env,
-            warned: false,
-            bounds: Bounds::default(),
-        })
-    }
-
-    /// Reads the next input series into the columns; its labels and whether its name is to be dropped.
-    fn load(&mut self) -> Res<Option<(Labels, bool)>> {
-        let cx = self.env.cx;
-        match &mut self.input {
-            Input::Series(set, wanted) => {
-                let Some(series) = set.next() else {
-                    if !self.warned {
-                        self.warned = true;
-                        crate::select::pass_warnings(&mut **set, cx);
-                    }
-                    return Ok(None);
-                };
-                let series = series.map_err(|e| QueryError::storage(&e))?;
-                self.columns.load(&series, wanted)?;
-                cx.budget.series.set(cx.budget.series.get() + 1);
-                let read = cx.budget.read.get() + self.columns.len() as u64;
-                cx.budget.read.set(read);
-                Ok(Some((series.labels, false)))
-            }
-            Input::Subquery(stream, grid, frame) => {
-                if !stream.next(frame)? {
-                    return Ok(None);
-                }
-                self.columns.load_frame(frame, grid);
-                Ok(Some((frame.labels.clone(), frame.drop_name)))
-            }
+/// Starts a range function.
+pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stream + 'q>> {
+    let Some((at, window)) = range_argument(call) else {
+        return Err(QueryError::execution("expected a range vector argument"));
+    };
+    let mut params = Vec::new();
+    for (i, arg) in call.args.iter().enumerate() {
+        if i != at {
+            params.push(scalars(&arg.node, grid, cx)?);
         }
     }
-}
-
-fn input<'q>(window: &'q Window, cx: &'q Cx<'q>) -> Res<Input<'q>> {
-    Ok(match &window.source {
-        Source::Series(select) => Input::Series(
-            cx.select(&select.matchers, &select.hints)?,
-            Wanted {
-                first: select.hints.start,
-                last: select.hints.end,
-                stale_markers: false,
-                starts: cx.options.use_start_timestamps,
-                skip_buckets: select.skip_buckets,
-            },
-        ),
+    regression::check_smoothing(call.func.name, &params)?;
+    let mut leaf = WindowLeaf {
+        window,
+        grid,
+        options: cx.options,
+        lookback: cx.lookback,
+        per_step: cx.per_step_stats,
+        func: call.func.name,
+        pos: call.args[at].pos,
+        first_pos: call.args[0].pos,
+        args_pos: call
+            .args
+            .iter()
+            .map(|a| a.pos)
+            .reduce(PosRange::merge)
+            .unwrap_or_default(),
+        params,
+        wanted: Wanted {
+            first: 0,
+            last: 0,
+            stale_markers: false,
+            starts: false,
+            skip_buckets: false,
+        },
+    };
+    let input: Box<dyn Stream + 'q> = match &window.source {
+        Source::Series(select) => {
+            leaf.wanted = wanted(select, cx);
+            let set = cx.select(&select.matchers, &select.hints)?;
+            Box::new(LeafStream::new(leaf, set, grid, cx))
+        }
         Source::Subquery(node, inner) => {
-            let stream = if inner.n == 0 {
+            let input = if inner.n == 0 {
                 Box::new(crate::stream::Ready::new(Vec::new()))
             } else {
                 crate::merge::merged(node, *inner, cx)?
             };
-            Input::Subquery(stream, *inner, Frame::default())
+            Box::new(SubqueryStream {
+                leaf,
+                input,
+                inner: *inner,
+                frame: Frame::default(),
+                scratch: Scratch::default(),
+                cx,
+            })
         }
-    })
+    };
+    Ok(Box::new(Guarded {
+        input,
+        guard: RangeGuard::new(&window.source, cx),
+        cx,
+    }))
 }
 
-impl Stream for WindowStream<'_> {
-    fn next(&mut self, out: &mut Frame) -> Res<bool> {
-        loop {
-            self.env.cx.check()?;
-            let Some((labels, drop_name)) = self.load()? else {
-                return Ok(false);
-            };
-            if self.columns.is_empty() {
-                continue;
-            }
-            // Held while it is worked on.
-            let held = self.columns.len();
-            self.env.cx.budget.take(held, held * 16)?;
-            self.env.labels = labels;
-            out.reset(self.grid.n);
-            self.bounds
-                .slide(&self.columns, self.window, &self.grid, self.env.cx.lookback);
-            count(&self.bounds, &self.columns, self.env.cx, &self.grid);
-            evaluate(
-                &self.env,
-                &self.columns,
-                &self.bounds,
-                &self.grid,
-                self.window,
-                out,
-            );
-            self.env.cx.budget.give(held, held * 16);
-            if out.is_blank() {
-                continue;
-            }
-            out.labels = self.env.labels.clone();
-            out.drop_name = drop_name || !self.keeps_name;
-            self.guard.check(out, self.env.cx)?;
-            return Ok(true);
+fn wanted(select: &crate::plan::Select, cx: &Cx<'_>) -> Wanted {
+    Wanted {
+        first: select.hints.start,
+        last: select.hints.end,
+        stale_markers: false,
+        starts: cx.options.use_start_timestamps,
+        skip_buckets: select.skip_buckets,
+    }
+}
+
+impl WindowLeaf<'_> {
+    /// The function's values over the columns at hand.
+    fn over(&self, scratch: &mut Scratch, labels: Labels, out: &mut Frame, told: &mut Told) {
+        out.reset(self.grid.n);
+        if scratch.columns.is_empty() {
+            return;
         }
+        let env = Env {
+            options: self.options,
+            func: self.func,
+            range_ms: self.window.range,
+            extension: self.window.extension,
+            labels,
+            pos: self.pos,
+            first_pos: self.first_pos,
+            args_pos: self.args_pos,
+            params: &self.params,
+            notes: RefCell::default(),
+        };
+        let Scratch { columns, bounds } = scratch;
+        bounds.slide(columns, self.window, &self.grid, self.lookback);
+        self.count(bounds, columns, told);
+        evaluate(&env, columns, bounds, &self.grid, self.window, out);
+        told.notes.append(&mut env.notes.into_inner());
+        out.labels = env.labels;
+        out.drop_name = !matches!(self.func, "last_over_time" | "first_over_time");
+    }
+
+    /// Counts samples the windows hold for the statistics.
+    fn count(&self, bounds: &Bounds, columns: &Columns, told: &mut Told) {
+        if self.per_step {
+            told.per_step.resize(self.grid.n, 0);
+        }
+        for i in 0..self.grid.n {
+            let (lo, hi) = bounds.floats[i];
+            let mut n = u64::from(hi - lo);
+            if let Some((lo, hi)) = bounds.hists.get(i) {
+                n += columns.hists[*lo as usize..*hi as usize]
+                    .iter()
+                    .map(|h| hist_samples(h) as u64)
+                    .sum::<u64>();
+            }
+            told.queryable += n;
+            if self.per_step {
+                told.per_step[i] += n;
+            }
+        }
+    }
+}
+
+impl Leaf for WindowLeaf<'_> {
+    fn evaluate(
+        &self,
+        series: &Series,
+        scratch: &mut Scratch,
+        out: &mut Frame,
+        told: &mut Told,
+    ) -> Res<()> {
+        scratch.columns.load(series, &self.wanted)?;
+        told.read += scratch.columns.len() as u64;
+        self.over(scratch, series.labels.clone(), out, told);
+        Ok(())
+    }
+}
+
+/// A range function over the values of a subquery.
+struct SubqueryStream<'q> {
+    leaf: WindowLeaf<'q>,
+    input: Box<dyn Stream + 'q>,
+    inner: Grid,
+    frame: Frame,
+    scratch: Scratch,
+    cx: &'q Cx<'q>,
+}
+
+impl Stream for SubqueryStream<'_> {
+    fn next(&mut self, out: &mut Frame) -> Res<bool> {
+        while self.input.next(&mut self.frame)? {
+            self.cx.check()?;
+            self.scratch.columns.load_frame(&self.frame, &self.inner);
+            let mut told = Told::default();
+            let labels = self.frame.labels.clone();
+            self.leaf.over(&mut self.scratch, labels, out, &mut told);
+            absorb(&mut told, &self.leaf.grid, self.cx);
+            if !out.is_blank() {
+                out.drop_name |= self.frame.drop_name;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Refuses series that are equal without their names.
+struct Guarded<'q> {
+    input: Box<dyn Stream + 'q>,
+    guard: RangeGuard,
+    cx: &'q Cx<'q>,
+}
+
+impl Stream for Guarded<'_> {
+    fn next(&mut self, out: &mut Frame) -> Res<bool> {
+        if !self.input.next(out)? {
+            return Ok(false);
+        }
+        self.guard.check(out, self.cx)?;
+        Ok(true)
     }
 }
 
@@ -302,31 +366,6 @@ fn slide_one(
         }
         out.push((lo as u32, hi as u32));
     }
-}
-
-/// Counts samples the windows hold for the statistics.
-fn count(bounds: &Bounds, columns: &Columns, cx: &Cx<'_>, grid: &Grid) {
-    let mut total = 0;
-    let per_step = cx.per_step_stats && *grid == cx.plan.grid;
-    let mut steps = cx.budget.per_step.borrow_mut();
-    if per_step {
-        steps.resize(grid.n, 0);
-    }
-    for i in 0..grid.n {
-        let (lo, hi) = bounds.floats[i];
-        let mut n = u64::from(hi - lo);
-        if let Some((lo, hi)) = bounds.hists.get(i) {
-            n += columns.hists[*lo as usize..*hi as usize]
-                .iter()
-                .map(|h| hist_samples(h) as u64)
-                .sum::<u64>();
-        }
-        total += n;
-        if per_step {
-            steps[i] += n;
-        }
-    }
-    cx.budget.queryable.set(cx.budget.queryable.get() + total);
 }
 
 /// Writes a function's value at every step.
@@ -436,10 +475,9 @@ pub(crate) fn whole(
     let mut columns = Columns::default();
     let (from, to) = ends(window, &grid, 0);
     match &window.source {
-        Source::Series(_) => {
-            let Input::Series(mut set, wanted) = input(window, cx)? else {
-                return Ok(out);
-            };
+        Source::Series(select) => {
+            let mut set = cx.select(&select.matchers, &select.hints)?;
+            let wanted = wanted(select, cx);
             while let Some(series) = set.next() {
                 cx.check()?;
                 let series = series.map_err(|e| QueryError::storage(&e))?;

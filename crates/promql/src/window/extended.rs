@@ -6,9 +6,9 @@ use model::float_histogram::IncompatibleLayout;
 use model::{FloatHistogram, Labels, ResetHint};
 
 use super::{Env, Out, View};
-use crate::cx::Cx;
 use crate::frame::{Frame, Hist};
 use crate::grid::Grid;
+use crate::leaf::Told;
 use crate::notes::Note;
 use crate::plan::{Extension, Select};
 use crate::samples::Columns;
@@ -287,23 +287,35 @@ pub(super) fn samples(columns: &Columns, from: i64, to: i64, smoothed: bool) -> 
     out
 }
 
+/// A smoothed instant selector over one series.
+pub(crate) struct Smoothed<'a> {
+    pub select: &'a Select,
+    pub grid: &'a Grid,
+    pub lookback: i64,
+    pub labels: &'a Labels,
+}
+
 /// A smoothed instant selector: the value at each step on the line between the samples around it.
 pub(crate) fn smoothed_instants(
     columns: &Columns,
-    select: &Select,
-    grid: &Grid,
-    cx: &Cx<'_>,
-    labels: &Labels,
+    how: &Smoothed<'_>,
     out: &mut Frame,
+    told: &mut Told,
 ) {
-    let note = |n| cx.note(n, select.pos);
+    let Smoothed {
+        select,
+        grid,
+        lookback,
+        labels,
+    } = *how;
+    let mut note = |n| told.note(n, select.pos);
     let name = || labels.metric_name().to_string();
     for step in 0..grid.n {
         let t = select
             .at
             .unwrap_or_else(|| grid.time(step))
             .saturating_sub(select.offset);
-        let (oldest, newest) = (t.saturating_sub(cx.lookback), t.saturating_add(cx.lookback));
+        let (oldest, newest) = (t.saturating_sub(lookback), t.saturating_add(lookback));
         // The last sample not after `t`, and the first after it, within the window.
         let pair = |times: &[i64]| {
             let split = times.partition_point(|x| *x <= t);
@@ -339,13 +351,12 @@ pub(crate) fn smoothed_instants(
                     note(Note::MixedExponentialCustom(name()));
                     continue;
                 }
-                let mut collect = note;
                 match interpolate_histograms(
                     (columns.hist_times[a], x),
                     (columns.hist_times[b], y),
                     t,
                     counter,
-                    &mut collect,
+                    &mut note,
                 ) {
                     Ok(h) => out.set_hist(step, Arc::new(h)),
                     Err(_) => note(Note::MixedExponentialCustom(name())),

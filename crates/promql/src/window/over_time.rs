@@ -8,7 +8,7 @@ use model::histogram_sum::{HistogramSum, kahan_add};
 use super::{Env, Out, View};
 use crate::frame::Hist;
 use crate::notes::Note;
-use crate::quantile::{note_invalid, quantile as quantile_of};
+use crate::quantile::{invalid, quantile as quantile_of};
 
 /// Whether a window holds floats and histograms, which some functions refuse.
 fn mixed(env: &Env<'_>, view: &View<'_>) -> bool {
@@ -25,7 +25,7 @@ fn floats(env: &Env<'_>, view: &View<'_>) -> bool {
         return false;
     }
     if !view.hists.is_empty() {
-        env.cx.note(Note::IgnoredInRange(env.name()), env.first_pos);
+        env.note_at(Note::IgnoredInRange(env.name()), env.first_pos);
     }
     true
 }
@@ -288,7 +288,9 @@ pub(super) fn quantile(env: &Env<'_>, view: &View<'_>) -> Out {
         return Out::None;
     }
     let q = env.param(0, view.step);
-    note_invalid(q, env.first_pos, env.cx);
+    if let Some(note) = invalid(q) {
+        env.note_at(note, env.first_pos);
+    }
     floats(env, view);
     Out::Float(quantile_of(q, &mut view.values.to_vec()))
 }

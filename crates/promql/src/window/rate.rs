@@ -22,7 +22,7 @@ pub(super) fn note_non_counter(env: &Env<'_>) {
     if name.is_empty() {
         return;
     }
-    if env.cx.options.type_and_unit_labels {
+    if env.options.type_and_unit_labels {
         let kind = env.labels.get("__type__").unwrap_or("");
         if kind != "counter" && kind != "histogram" {
             env.note(Note::PossibleNonCounterType(kind.to_string(), env.name()));
@@ -245,7 +245,7 @@ pub(super) fn instant(env: &Env<'_>, view: &View<'_>) -> Out {
         return Out::None;
     }
     let started_anew = rate && is_reset(a.start, a.t, b.start, b.t);
-    let note = |note| env.cx.note(note, env.args_pos);
+    let note = |note| env.note_at(note, env.args_pos);
     match (&a.hist, &b.hist) {
         (None, None) => {
             let reset = rate && (b.float < a.float || started_anew);

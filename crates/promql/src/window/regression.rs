@@ -34,7 +34,7 @@ fn line(view: &View<'_>, origin: i64) -> (f64, f64) {
 /// Whether there are samples enough; tells of histograms among them.
 fn enough(env: &Env<'_>, view: &View<'_>) -> bool {
     if !view.values.is_empty() && !view.hists.is_empty() {
-        env.cx.note(Note::IgnoredInRange(env.name()), env.first_pos);
+        env.note_at(Note::IgnoredInRange(env.name()), env.first_pos);
     }
     view.values.len() >= 2
 }
@@ -55,12 +55,12 @@ pub(super) fn predict_linear(env: &Env<'_>, view: &View<'_>) -> Out {
 }
 
 /// Refuses factors that smooth nothing, before anything is read.
-pub(super) fn check_smoothing(env: &Env<'_>) -> Res<()> {
-    if env.func != "double_exponential_smoothing" {
+pub(super) fn check_smoothing(func: &str, params: &[Vec<f64>]) -> Res<()> {
+    if func != "double_exponential_smoothing" {
         return Ok(());
     }
     for (name, short, which) in [("smoothing", "sf", 0), ("trend", "tf", 1)] {
-        for v in env.params.get(which).into_iter().flatten() {
+        for v in params.get(which).into_iter().flatten() {
             if v.is_nan() || *v <= 0.0 || *v >= 1.0 {
                 return Err(QueryError::execution(format!(
                     "invalid {name} factor. Expected: 0 < {short} < 1, got: {v:.6}"

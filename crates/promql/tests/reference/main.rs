@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use evaluator::{Data, Labels, Value as Wanted, evaluate};
 use generator::Generator;
 use promql::testscript::ScriptStorage;
-use promql::{Engine, EngineOptions, QueryOptions, SampleValue, Value};
+use promql::{
+    Control, Engine, EngineOptions, Executor, QueryOptions, RunToEnd, SampleValue, Stop, Value,
+};
 use promql_syntax::ParserOptions;
 
 /// Relative difference that is only another order of additions.
@@ -19,6 +21,37 @@ fn close(a: f64, b: f64) -> bool {
         return a.is_nan() && b.is_nan();
     }
     a == b || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1e-9)
+}
+
+/// Runs jobs on three threads.
+struct Threads;
+
+impl Executor for Threads {
+    fn for_each(&self, n: usize, job: &(dyn Fn(usize) + Sync)) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    loop {
+                        match next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                            i if i < n => job(i),
+                            _ => return,
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+impl Control for Threads {
+    fn stop(&self) -> Option<Stop> {
+        None
+    }
+
+    fn executor(&self) -> Option<&dyn Executor> {
+        Some(self)
+    }
 }
 
 fn engine(optimize: bool) -> Engine {
@@ -148,8 +181,12 @@ fn random_queries() {
             let end = steps[steps.len() - 1];
             let want = wanted(&query, &data, &steps);
             answered += usize::from(want.as_ref().is_some_and(|w| !w.is_empty()));
-            for optimize in [true, false] {
-                let result = engine(optimize).range(&storage, &query, start, end, step, &options);
+            let controls: [(bool, &dyn Control); 3] =
+                [(true, &RunToEnd), (false, &RunToEnd), (true, &Threads)];
+            for (optimize, control) in controls {
+                let times = (start, end, step);
+                let result =
+                    engine(optimize).range_with(&storage, &query, times, &options, control);
                 let got_range = result.ok().map(|r| got(r.value, start));
                 if let Err(e) = compare(&query, &want, &got_range) {
                     failures.push(format!("seed {seed}, {start}..{end} by {step}: {e}"));
