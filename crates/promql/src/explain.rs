@@ -174,12 +174,18 @@ fn show(select: &Select) -> String {
 }
 
 fn select_hints(select: &Select) -> Vec<String> {
+    let literal = |m: &Matcher| {
+        !m.value().contains([
+            '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$', '\\',
+        ])
+    };
     let mut hints: Vec<String> = select
         .matchers
         .iter()
-        .filter_map(|m| match (m.op(), m.regex()?.set_matches()?) {
-            (MatchOp::Regex, [one]) => Some(format!("{m} could be {}=\"{one}\"", m.name())),
-            (MatchOp::NotRegex, [one]) => Some(format!("{m} could be {}!=\"{one}\"", m.name())),
+        .filter(|m| literal(m))
+        .filter_map(|m| match m.op() {
+            MatchOp::Regex => Some(format!("{m} could be {}=\"{}\"", m.name(), m.value())),
+            MatchOp::NotRegex => Some(format!("{m} could be {}!=\"{}\"", m.name(), m.value())),
             _ => None,
         })
         .collect();
