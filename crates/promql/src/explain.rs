@@ -126,8 +126,12 @@ fn node(n: &Node, grid: Grid, plan: &Plan, cx: &Cx<'_>) -> Explained {
             ("once", "the same at every step".to_string())
         }
         Node::Shared(slot) => {
-            if let Some((inner, grid)) = plan.shared.get(*slot) {
-                out.children = vec![node(inner, *grid, plan, cx)];
+            if let Some(shared) = plan.shared.get(*slot) {
+                let inner = node(&shared.node, shared.grid, plan, cx);
+                if shared.uses == 1 {
+                    return inner;
+                }
+                out.children = vec![inner];
             }
             ("shared", format!("evaluated once, number {slot}"))
         }

@@ -101,7 +101,7 @@ fn one_name(node: &Node, cx: &Cx<'_>) -> bool {
     match node {
         Node::Select(select) => select.name().is_some(),
         Node::Negate(node) | Node::Invariant(node, _) => one_name(node, cx),
-        Node::Shared(slot) => one_name(&cx.plan.shared[*slot].0, cx),
+        Node::Shared(slot) => one_name(&cx.plan.shared[*slot].node, cx),
         // Their results differ in their grouping labels; `__name__` may be one of those.
         Node::Aggregate(a) => {
             use promql_syntax::ast::AggregateOp::{Bottomk, LimitRatio, Limitk, Topk};

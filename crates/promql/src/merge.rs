@@ -24,7 +24,7 @@ fn is_split(node: &Node, cx: &Cx<'_>) -> bool {
             }
         }
         Node::Invariant(node, _) => is_split(node, cx),
-        Node::Shared(slot) => is_split(&cx.plan.shared[*slot].0, cx),
+        Node::Shared(slot) => is_split(&cx.plan.shared[*slot].node, cx),
         // Dropping names may make two series parts of one.
         Node::Call(c) => match crate::window::range_argument(c) {
             Some(_) => cx.options.delayed_name_removal,

@@ -19,10 +19,19 @@ pub(crate) use invariant::is_step_dependent;
 pub(crate) struct Plan {
     pub root: Node,
     pub grid: Grid,
-    /// Sub-expressions that occur more than once, each with the steps it is evaluated at.
-    pub shared: Vec<(Node, Grid)>,
+    /// Sub-expressions whose text occurs more than once.
+    pub shared: Vec<Shared>,
     /// The times storage is asked for, first and last; `None` if nothing is selected.
     pub times: Option<(i64, i64)>,
+}
+
+/// A sub-expression evaluated once for several places.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub node: Node,
+    pub grid: Grid,
+    /// Places in the plan. With only one, because what is around it is shared already, nothing needs to be held.
+    pub uses: usize,
 }
 
 #[derive(Debug)]
@@ -140,7 +149,7 @@ impl Node {
             Node::Binary(b) => b.value_type(plan),
             Node::Invariant(_, t) => *t,
             Node::Shared(i) => match plan.shared.get(*i) {
-                Some((node, _)) => node.value_type(plan),
+                Some(shared) => shared.node.value_type(plan),
                 None => ValueType::Vector,
             },
         }

@@ -44,6 +44,9 @@ fn open_bare<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dyn Stre
             let input = open(node, Grid::instant(grid.start), cx)?;
             Box::new(Repeated { input, n: grid.n })
         }
+        Node::Shared(slot) if cx.plan.shared[*slot].uses == 1 => {
+            open(&cx.plan.shared[*slot].node, grid, cx)?
+        }
         Node::Shared(slot) => Box::new(BlockStream::new(shared(*slot, cx)?, grid.n)),
         Node::Number(_) | Node::Text(..) | Node::Window(_) => {
             return Err(QueryError::execution("expression is not an instant vector"));
@@ -80,8 +83,9 @@ fn shared<'q>(slot: usize, cx: &'q Cx<'q>) -> Res<Rc<Block>> {
     if let Some(block) = &cx.shared.borrow()[slot] {
         return Ok(Rc::clone(block));
     }
-    let (node, grid) = &cx.plan.shared[slot];
-    let block = Rc::new(Block::collect(&mut *open(node, *grid, cx)?, cx)?);
+    let shared = &cx.plan.shared[slot];
+    let (node, grid) = (&shared.node, shared.grid);
+    let block = Rc::new(Block::collect(&mut *open(node, grid, cx)?, cx)?);
     cx.shared.borrow_mut()[slot] = Some(Rc::clone(&block));
     Ok(block)
 }
@@ -108,7 +112,7 @@ pub(crate) fn scalars<'q>(node: &'q Node, grid: Grid, cx: &'q Cx<'q>) -> Res<Vec
             left
         }
         Node::Call(call) => crate::function::scalars(call, grid, cx)?,
-        Node::Shared(slot) => scalars(&cx.plan.shared[*slot].0, grid, cx)?,
+        Node::Shared(slot) => scalars(&cx.plan.shared[*slot].node, grid, cx)?,
         _ => return Err(QueryError::execution("expression is not a scalar")),
     })
 }

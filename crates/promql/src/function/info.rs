@@ -72,7 +72,7 @@ fn first_shift(node: &Node, cx: &Cx<'_>) -> Option<(Option<i64>, i64)> {
             .or_else(|| first_shift(&a.input, cx)),
         Node::Binary(b) => first_shift(&b.lhs, cx).or_else(|| first_shift(&b.rhs, cx)),
         Node::Negate(n) | Node::Invariant(n, _) => first_shift(n, cx),
-        Node::Shared(slot) => first_shift(&cx.plan.shared[*slot].0, cx),
+        Node::Shared(slot) => first_shift(&cx.plan.shared[*slot].node, cx),
         Node::Number(_) | Node::Text(..) => None,
     }
 }

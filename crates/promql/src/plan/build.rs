@@ -8,7 +8,7 @@ use promql_syntax::ast::{Edge, Expr, TimeShift, ValueType, VectorSelector};
 
 use super::hints::Around;
 use super::invariant::is_invariant;
-use super::{Aggregate, Arg, Binary, Call, Extension, Node, Plan, Select, Source, Window};
+use super::{Aggregate, Arg, Binary, Call, Extension, Node, Plan, Select, Shared, Source, Window};
 use crate::error::{QueryError, Res};
 use crate::grid::Grid;
 
@@ -33,7 +33,7 @@ pub(crate) struct Planner {
     /// How often each sub-expression occurs at each grid, and its slot once it is shared.
     texts: HashMap<String, usize>,
     slots: HashMap<(String, i64, i64, usize, bool), usize>,
-    shared: Vec<(Node, Grid)>,
+    shared: Vec<Shared>,
 }
 
 impl Planner {
@@ -110,11 +110,16 @@ impl Planner {
             if self.texts.contains_key(&text) {
                 let key = (text, grid.start, grid.step, grid.n, around.skips_buckets());
                 if let Some(slot) = self.slots.get(&key) {
+                    self.shared[*slot].uses += 1;
                     return Ok(Node::Shared(*slot));
                 }
                 let node = self.unshared(expr, grid, around)?;
                 let slot = self.shared.len();
-                self.shared.push((node, grid));
+                self.shared.push(Shared {
+                    node,
+                    grid,
+                    uses: 1,
+                });
                 self.slots.insert(key, slot);
                 return Ok(Node::Shared(slot));
             }
