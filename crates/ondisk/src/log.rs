@@ -46,40 +46,40 @@ impl Compression {
 pub struct Packed {
     flag: u8,
     bytes: Vec<u8>,
+    saved: usize,
 }
 
 impl Packed {
     /// Packs a record. A record that does not shrink stays as it is.
     pub fn new(record: Vec<u8>, compression: Compression) -> Packed {
-        let (flag, packed) = match compression {
-            _ if record.is_empty() => {
-                return Packed {
-                    flag: 0,
-                    bytes: record,
-                };
+        let packed = match compression {
+            _ if record.is_empty() => None,
+            Compression::None => None,
+            Compression::Snappy => {
+                let packed = snap::raw::Encoder::new().compress_vec(&record).ok();
+                packed.map(|bytes| (SNAPPY, bytes))
             }
-            Compression::None => {
-                return Packed {
-                    flag: 0,
-                    bytes: record,
-                };
-            }
-            Compression::Snappy => (SNAPPY, snap::raw::Encoder::new().compress_vec(&record).ok()),
             Compression::Zstd => {
                 let level = ruzstd::encoding::CompressionLevel::Fastest;
-                (
-                    ZSTD,
-                    Some(ruzstd::encoding::compress_to_vec(&record[..], level)),
-                )
+                Some((ZSTD, ruzstd::encoding::compress_to_vec(&record[..], level)))
             }
         };
         match packed {
-            Some(bytes) if bytes.len() < record.len() => Packed { flag, bytes },
+            Some((flag, bytes)) if bytes.len() < record.len() => {
+                let saved = record.len() - bytes.len();
+                Packed { flag, bytes, saved }
+            }
             _ => Packed {
                 flag: 0,
                 bytes: record,
+                saved: 0,
             },
         }
+    }
+
+    /// Bytes that packing saved.
+    pub fn saved(&self) -> usize {
+        self.saved
     }
 
     /// Bytes to store, without fragment headers.

@@ -1,4 +1,5 @@
 //! What a series and a sample cost: `footprint [series] [scrapes] [folder]`, six labels a series, ten seconds a scrape.
+//! `footprint replay FOLDER` only opens a folder.
 //!
 //! Prints resident memory by series, processor time by sample, replay, selection and block cutting. Run it with
 //! `cargo run --profile quick -p tsdb --example footprint`.
@@ -51,6 +52,18 @@ fn labels(i: usize) -> Labels {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
+    if let [_, what, dir] = &args[..]
+        && what == "replay"
+    {
+        let started = Instant::now();
+        let db = open(std::path::Path::new(dir));
+        println!(
+            "replay: {:?}, {} series",
+            started.elapsed(),
+            db.head_stats(1).series
+        );
+        return;
+    }
     let number = |i: usize, default| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (series, scrapes): (usize, usize) = (number(1, 200_000), number(2, 120));
     let temporary = tempfile::tempdir().expect("temporary folder");

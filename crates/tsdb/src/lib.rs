@@ -22,6 +22,7 @@ mod out_of_order;
 pub mod overlay;
 pub mod plan;
 mod postings;
+mod prefetch;
 mod querier;
 mod series;
 mod slots;

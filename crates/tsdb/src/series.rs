@@ -14,6 +14,7 @@ use ondisk::tombstones::Intervals;
 use crate::chunk_files::{ChunkFiles, FileRef};
 use crate::isolation::{Applying, Marks};
 use crate::out_of_order::OutOfOrder;
+use crate::prefetch::prefetch;
 use crate::symbols::LabelSet;
 
 /// A finished chunk in a head chunk file.
@@ -543,18 +544,6 @@ impl Series {
             && self.out_of_order.as_ref().is_none_or(|o| o.is_empty())
             && self.pending == 0
     }
-}
-
-/// Asks the processor to load the cache line of an address.
-#[inline]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint; it reads nothing the program sees and never faults, whatever the address.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Makes room for the next sample in small steps: what is reserved stays reserved for every series.

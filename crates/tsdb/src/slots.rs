@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::prefetch::{LINE, prefetch};
 use crate::series::Series;
 
 const PAGE: usize = 1024;
@@ -64,6 +65,18 @@ impl Slots {
     pub(crate) fn lock(&self, slot: u32) -> Option<MutexGuard<'_, Series>> {
         let page = self.pages.get(slot as usize / PAGE)?.get()?;
         page.get(slot as usize % PAGE).map(Mutex::lock)
+    }
+
+    /// Fetches a slot that will be locked soon.
+    #[inline]
+    pub(crate) fn expect(&self, slot: u32) {
+        let page = self.pages.get(slot as usize / PAGE).and_then(OnceLock::get);
+        if let Some(cell) = page.and_then(|page| page.get(slot as usize % PAGE)) {
+            let start = std::ptr::from_ref(cell).cast::<u8>();
+            for line in (0..std::mem::size_of_val(cell)).step_by(LINE) {
+                prefetch(start.wrapping_add(line));
+            }
+        }
     }
 
     /// One more than the largest slot handed out.

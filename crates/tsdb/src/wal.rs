@@ -326,6 +326,7 @@ impl Wal {
         self.clean(w)?;
         let mut out = std::mem::take(&mut w.scratch);
         let records: Vec<&Packed> = records.collect();
+        let saved: usize = records.iter().map(|r| r.saved()).sum();
         let fill = |out: &mut Vec<u8>, position: u64| {
             out.clear();
             for record in &records {
@@ -341,6 +342,7 @@ impl Wal {
         }
         if result.is_ok() && !out.is_empty() {
             result = self.put(w, &out);
+            w.stats.saved += saved as u64;
         }
         if out.capacity() > 4 << 20 {
             out = Vec::new();

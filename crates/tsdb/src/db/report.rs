@@ -178,6 +178,21 @@ fn log_metrics(db: &Arc<Db>, registry: &Registry, log: &str, with: WithWal) {
         counter,
         |_, s| s.bytes as f64,
     );
+    let weak: Weak<Db> = Arc::downgrade(db);
+    let name = format!("prometheus_tsdb_{log}_record_bytes_saved_total");
+    registry.computed(
+        &name,
+        "Bytes that compression saved.",
+        counter,
+        move |family| {
+            if let Some(db) = weak.upgrade() {
+                with(&db.head, &mut |wal| {
+                    let labels = vec![("compression".into(), wal.compression().name().into())];
+                    family.push(labels, wal.stats().saved as f64);
+                });
+            }
+        },
+    );
     add(
         "segment_current",
         "Segment being written.",

@@ -283,9 +283,14 @@ impl Replayer<'_> {
         let head = self.head;
         let mut slots = [None; AHEAD];
         for window in samples.chunks(AHEAD) {
-            // A first round over the window brings the series and the ends of their chunks to the cache.
+            // Two rounds over the window bring the series, and then the ends of their chunks, to the cache.
             for (s, known) in window.iter().zip(&mut slots) {
                 *known = self.slots.get(s.series);
+                if let Some(slot) = *known {
+                    head.slots.expect(slot);
+                }
+            }
+            for known in &slots[..window.len()] {
                 if let Some(series) = known.and_then(|slot| head.slots.lock(slot)) {
                     series.expect_append();
                 }
