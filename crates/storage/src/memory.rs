@@ -384,8 +384,11 @@ pub fn encode(samples: &[(i64, &StoredValue)]) -> Result<Vec<Chunk>, StorageErro
                  data: &mut Vec<u8>,
                  chunks: &mut Vec<Chunk>| {
         if let Some((kind, min_time, max_time, _)) = open.take() {
-            let encoding = match kind {
-                Open::Float(_) => Encoding::Xor,
+            let encoding = match &kind {
+                Open::Float(appender) => {
+                    appender.seal(data);
+                    Encoding::Xor
+                }
                 Open::Histogram(_) => Encoding::Histogram,
                 Open::FloatHistogram(_) => Encoding::FloatHistogram,
             };

@@ -147,6 +147,7 @@ mod tests {
         for (t, v) in samples {
             appender.append(&mut data, *t, *v).expect("room");
         }
+        appender.seal(&mut data);
         Chunk {
             min_time: samples[0].0,
             max_time: samples[samples.len() - 1].0,
