@@ -5,23 +5,7 @@ use std::fmt;
 use crate::histogram::FloatHistogram;
 use crate::histogram_buckets::Bucket;
 
-/// Go's `%g`: the shortest digits that read back equal, with an exponent below 1e-4 and from 1e6 on (`1e+06`).
-pub fn go_g(v: f64) -> String {
-    if v.is_nan() {
-        return "NaN".to_string();
-    }
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_string();
-    }
-    let scientific = format!("{v:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if v != 0.0 && !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.abs());
-    }
-    format!("{v}")
-}
+pub use crate::number::format_float_g as go_g;
 
 impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

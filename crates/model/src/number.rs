@@ -39,8 +39,8 @@ pub fn write_float(out: &mut Vec<u8>, v: f64) {
     }
 }
 
-/// Go's `FormatFloat(v, 'g', -1, 64)`, also `%v`: an exponent of at least two digits below 1e-4 and from 1e21 on.
-/// Used in expositions and printed expressions.
+/// Go's `FormatFloat(v, 'g', -1, 64)`, also `%g` and `%v`: an exponent of at least two digits below 1e-4 and from 1e6 on.
+/// Used in expositions, printed histograms and messages.
 pub fn format_float_g(v: f64) -> String {
     if let Some(word) = special(v) {
         return word.to_string();
@@ -49,8 +49,8 @@ pub fn format_float_g(v: f64) -> String {
         return if v.is_sign_negative() { "-0" } else { "0" }.to_string();
     }
     let magnitude = v.abs();
-    // The bounds are exact powers of ten as Go's shortest form sees them (exponent < -4 || exponent >= 21).
-    if (1e-4..1e21).contains(&magnitude) {
+    // The bounds are exact powers of ten as Go's shortest form sees them (exponent < -4 || exponent >= 6).
+    if (1e-4..1e6).contains(&magnitude) {
         return format!("{v}");
     }
     let (digits, exponent) = shortest_digits(magnitude);
@@ -140,8 +140,9 @@ mod tests {
         for (v, text) in [
             (0.0, "0"),
             (-0.0, "-0"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
+            (999_999.0, "999999"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
             (1.5e300, "1.5e+300"),
             (1e-4, "0.0001"),
             (1.234e-5, "1.234e-05"),
