@@ -76,7 +76,7 @@ pub struct RecordError {
 }
 
 /// A float sample of a series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RefSample {
     /// The series.
     pub series: u64,

@@ -108,6 +108,25 @@ impl SlotTable {
     }
 }
 
+/// The newest time in chunk files by slot. Most samples of a log are in chunk files already; asking here costs one read
+/// of a dense list instead of one of the series.
+#[derive(Default)]
+struct Covered(Vec<i64>);
+
+impl Covered {
+    fn set(&mut self, slot: u32, until: i64) {
+        let at = slot as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, i64::MIN);
+        }
+        self.0[at] = until;
+    }
+
+    fn has(&self, slot: u32, t: i64) -> bool {
+        self.0.get(slot as usize).is_some_and(|until| t <= *until)
+    }
+}
+
 #[derive(Default)]
 struct Unknown {
     samples: u64,
@@ -122,12 +141,14 @@ struct Replayer<'a> {
     head: &'a Head,
     found: Found,
     slots: SlotTable,
+    covered: Covered,
     /// References that turned out to be other names of a series, with the newest sample they brought.
     aliases: HashMap<u64, i64>,
     min_valid: i64,
     changes: Changes,
     created: i64,
     unknown: Unknown,
+    samples: Vec<RefSample>,
     histograms: Vec<RefHistogram>,
     failed: Option<DbError>,
 }
@@ -181,9 +202,14 @@ impl Replayer<'_> {
                 self.series(reference, &Labels::from_refs(pairs));
             })?,
             RecordKind::Samples | RecordKind::SamplesV2 => {
-                let mut samples = Vec::new();
-                record::samples(bytes, &mut samples)?;
-                self.floats(&samples);
+                let mut samples = std::mem::take(&mut self.samples);
+                samples.clear();
+                let read = record::samples(bytes, &mut samples);
+                if read.is_ok() {
+                    self.floats(&samples);
+                }
+                self.samples = samples;
+                read?;
             }
             RecordKind::Tombstones => {
                 let mut tombstones = Vec::new();
@@ -268,6 +294,7 @@ impl Replayer<'_> {
             series.push_finished(chunk);
             self.created += 1;
         }
+        self.covered.set(found.slot, series.last_time());
     }
 
     fn alias(&mut self, reference: u64, t: i64) {
@@ -282,23 +309,36 @@ impl Replayer<'_> {
         const AHEAD: usize = 32;
         let head = self.head;
         let mut slots = [None; AHEAD];
-        for window in samples.chunks(AHEAD) {
-            // Two rounds over the window bring the series, and then the ends of their chunks, to the cache.
-            for (s, known) in window.iter().zip(&mut slots) {
-                *known = self.slots.get(s.series);
-                if let Some(slot) = *known {
-                    head.slots.expect(slot);
+        let mut waiting = samples.iter();
+        loop {
+            // A window of samples that chunk files do not have, with their slots.
+            let mut window = [RefSample::default(); AHEAD];
+            let mut len = 0;
+            while len < AHEAD
+                && let Some(s) = waiting.next()
+            {
+                let slot = self.slots.get(s.series);
+                if slot.is_some_and(|slot| self.covered.has(slot, s.t)) {
+                    self.alias(s.series, s.t);
+                } else if s.t >= self.min_valid {
+                    (window[len], slots[len]) = (*s, slot);
+                    len += 1;
                 }
             }
-            for known in &slots[..window.len()] {
+            if len == 0 {
+                return;
+            }
+            // Two rounds over the window bring the series, and then the ends of their chunks, to the cache.
+            slots[..len]
+                .iter()
+                .flatten()
+                .for_each(|slot| head.slots.expect(*slot));
+            for known in &slots[..len] {
                 if let Some(series) = known.and_then(|slot| head.slots.lock(slot)) {
                     series.expect_append();
                 }
             }
-            for (s, slot) in window.iter().zip(slots) {
-                if s.t < self.min_valid {
-                    continue;
-                }
+            for (s, slot) in window[..len].iter().zip(slots) {
                 let Some(mut series) = slot.and_then(|slot| head.slots.lock(slot)) else {
                     self.unknown.samples += 1;
                     continue;
@@ -342,6 +382,7 @@ impl Replayer<'_> {
             if let Some(mut series) = self.head.slots.lock(slot) {
                 self.created -= series.clear() as i64;
             }
+            self.covered.set(slot, i64::MIN);
             self.head.remove_series(&[slot], self.min_valid);
         } else if t.interval.max >= self.min_valid
             && let Some(mut series) = self.head.slots.lock(slot)
@@ -517,11 +558,13 @@ impl Head {
             head: self,
             found,
             slots: SlotTable::default(),
+            covered: Covered::default(),
             aliases: HashMap::new(),
             min_valid,
             changes: Changes::default(),
             created: 0,
             unknown: Unknown::default(),
+            samples: Vec::new(),
             histograms: Vec::new(),
             failed: None,
         };
