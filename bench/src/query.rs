@@ -155,7 +155,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 /// Ten thousand series by a regex, two hours of them decoded.
 pub fn select(arguments: &[String]) -> Result<(), String> {
     const SELECT: [Question; 1] = [instant(
-        "sum(count_over_time({namespace=~\"ns-1.*\",pod!=\"\",code=\"203\"}[2h]))",
+        "sum(last_over_time({namespace=~\"ns-1.*\",pod!=\"\",code=\"203\"}[2h]))",
     )];
     let [series, times] = numbers(arguments, [("--series", 200_000), ("--times", 5)])?;
     let plan = Plan {

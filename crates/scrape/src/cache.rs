@@ -3,7 +3,11 @@
 //!
 //! Lines are known by a 64-bit hash of their text, not by the text, seeded per process so that no target can prepare a
 //! collision: of the million lines of a huge target any two collide with a chance of 3 in 100 million. 24 bytes a
-//! series, and nothing to allocate when it is seen again.
+//! series and about 10 for its place in a table, and nothing to allocate when it is seen again.
+//!
+//! Targets tell their series in the same order every time. Lines are kept in the order of their first appearance, and
+//! the one after the last one seen is tried first: a steady scrape walks through memory in its order, where a table
+//! alone would wait for a distant cache line at every sample.
 
 use hashbrown::HashTable;
 use storage::SeriesRef;
@@ -13,7 +17,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Default)]
 pub struct SeriesCache {
     seed: u64,
-    lines: HashTable<Line>,
+    /// In order of first appearance.
+    lines: Vec<Line>,
+    /// Indices into `lines`, by hash.
+    places: HashTable<u32>,
+    /// Index of the line that is expected to be seen next.
+    expected: usize,
     /// The scrape that is going on or was last, counted.
     scrape: u32,
     /// Lines of the scrape that is going on.
@@ -99,17 +108,45 @@ impl SeriesCache {
     pub fn begin(&mut self) {
         self.scrape = self.scrape.wrapping_add(1);
         self.seen = 0;
+        self.expected = 0;
+    }
+
+    /// Finds a line, where it is expected or wherever it is.
+    #[inline]
+    fn find(&mut self, hash: LineHash) -> Option<&mut Line> {
+        let in_order = self.lines.get(self.expected);
+        let place = if in_order.is_some_and(|line| line.hash == hash.0) {
+            self.expected
+        } else {
+            let lines = &self.lines;
+            *self
+                .places
+                .find(hash.0, |place| lines[*place as usize].hash == hash.0)? as usize
+        };
+        self.expected = place + 1;
+        Some(&mut self.lines[place])
+    }
+
+    /// Builds the table anew for the lines there are.
+    fn place_all(&mut self) {
+        let lines = &self.lines;
+        let hash = |place: &u32| lines[*place as usize].hash;
+        self.places.clear();
+        self.places.shrink_to(lines.len(), hash);
+        for place in 0..lines.len() as u32 {
+            self.places.insert_unique(hash(&place), place, hash);
+        }
     }
 
     /// Looks up a line and marks it as seen. `tracked`: its end is to be marked when it goes.
     pub fn see(&mut self, hash: LineHash, tracked: bool) -> Known {
         let scrape = self.scrape;
-        let found = self.lines.find_mut(hash.0, |line| line.hash == hash.0);
-        let Some(line) = found else { return Known::New };
+        let Some(line) = self.find(hash) else {
+            return Known::New;
+        };
         let again = line.scrape == scrape;
         line.scrape = scrape;
-        self.seen += usize::from(!again);
-        match line.series {
+        let known = match line.series {
             None => Known::Dropped,
             Some(series) => {
                 let tracked = tracked || (again && line.life.is_tracked());
@@ -120,7 +157,9 @@ impl SeriesCache {
                 };
                 Known::Series { series, again }
             }
-        }
+        };
+        self.seen += usize::from(!again);
+        known
     }
 
     /// Remembers a new line, or one whose reference has changed.
@@ -132,13 +171,20 @@ impl SeriesCache {
             scrape: self.scrape,
             life,
         };
-        match self.lines.find_mut(hash.0, |line| line.hash == hash.0) {
-            Some(known) => *known = line,
-            None => {
-                self.seen += 1;
-                self.lines.insert_unique(hash.0, line, |line| line.hash);
-            }
+        let lines = &mut self.lines;
+        let same = |place: &u32| lines[*place as usize].hash == hash.0;
+        if let Some(place) = self.places.find(hash.0, same) {
+            lines[*place as usize] = line;
+            return;
         }
+        // Four billion lines are more text than a page may have.
+        let Ok(place) = u32::try_from(lines.len()) else {
+            return;
+        };
+        self.seen += 1;
+        lines.push(line);
+        let hash_at = |place: &u32| lines[*place as usize].hash;
+        self.places.insert_unique(hash.0, place, hash_at);
     }
 
     /// Calls `mark` for every tracked series that was there and that this scrape has not seen.
@@ -177,12 +223,17 @@ impl SeriesCache {
     /// `true` when it did.
     pub fn finish(&mut self) -> bool {
         self.seen_before = self.seen;
+        // Pages hardly ever grow after the first; what is reserved for that is reserved for every target.
+        if self.lines.capacity() > self.lines.len() + self.lines.len() / 8 {
+            self.lines.shrink_to_fit();
+        }
         if self.lines.len() <= 2 * self.seen_before + 1000 {
             return false;
         }
         let scrape = self.scrape;
         self.lines.retain(|line| line.scrape == scrape);
-        self.lines.shrink_to_fit(|line| line.hash);
+        self.lines.shrink_to_fit();
+        self.place_all();
         true
     }
 
@@ -196,9 +247,9 @@ impl SeriesCache {
         self.lines.is_empty()
     }
 
-    /// Bytes that the table takes.
+    /// Bytes that lines and table take.
     pub fn bytes(&self) -> usize {
-        self.lines.allocation_size()
+        self.lines.capacity() * size_of::<Line>() + self.places.allocation_size()
     }
 }
 
@@ -277,6 +328,34 @@ mod tests {
         assert_eq!(count, 4990);
         assert!(cache.finish());
         assert_eq!(cache.len(), 10);
+    }
+
+    #[test]
+    fn finds_lines_in_any_order() {
+        let mut cache = SeriesCache::new(7);
+        let hashes: Vec<LineHash> = (1..=100u64)
+            .map(|n| cache.hash(&n.to_le_bytes()))
+            .collect();
+        cache.begin();
+        for (n, hash) in (1..).zip(&hashes) {
+            assert_eq!(cache.see(*hash, true), Known::New);
+            cache.remember(*hash, Some(series(n)), true);
+        }
+        let orders: [Vec<usize>; 3] = [
+            (0..100).collect(),
+            (0..100).rev().collect(),
+            (0..100).map(|n| n * 37 % 100).collect(),
+        ];
+        for order in orders {
+            cache.begin();
+            for nth in order {
+                let known = cache.see(hashes[nth], true);
+                let (series, again) = (series(nth as u64 + 1), false);
+                assert_eq!(known, Known::Series { series, again });
+            }
+            assert!(gone(&mut cache).is_empty());
+            assert!(!cache.finish());
+        }
     }
 
     #[test]
