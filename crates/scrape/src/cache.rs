@@ -333,9 +333,7 @@ mod tests {
     #[test]
     fn finds_lines_in_any_order() {
         let mut cache = SeriesCache::new(7);
-        let hashes: Vec<LineHash> = (1..=100u64)
-            .map(|n| cache.hash(&n.to_le_bytes()))
-            .collect();
+        let hashes: Vec<LineHash> = (1..=100u64).map(|n| cache.hash(&n.to_le_bytes())).collect();
         cache.begin();
         for (n, hash) in (1..).zip(&hashes) {
             assert_eq!(cache.see(*hash, true), Known::New);

@@ -1,8 +1,9 @@
 //! What targets tell about their families: type, unit, help. Texts that many targets share are kept once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{Metadata, MetricType};
 use parking_lot::Mutex;
 

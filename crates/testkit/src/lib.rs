@@ -3,6 +3,7 @@
 //! A test that lacks something says so with [`skip`] and passes; `cargo xtask test` installs what can be installed.
 
 pub mod child;
+pub mod connection;
 pub mod http;
 pub mod peers;
 
