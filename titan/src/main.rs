@@ -9,12 +9,7 @@ mod up;
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use personality::Personality;
-
-/// Chosen for what scraping costs with it; docs/decisions.md has the figures.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()

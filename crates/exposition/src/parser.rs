@@ -44,6 +44,19 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// As [`Parser::next`], with what the caller knows of series texts, as in [`TextParser::next_known`]; formats other
+    /// than text do not ask.
+    #[inline]
+    pub fn next_known(
+        &mut self,
+        known: impl FnOnce(&'a [u8]) -> Option<usize>,
+    ) -> Result<Option<Entry<'a>>, ParseError> {
+        match self {
+            Parser::Text(parser) => parser.next_known(known),
+            Parser::OpenMetrics(parser) => parser.next(),
+        }
+    }
+
     /// The labels of the last sample, with the metric name, bucket bounds and quantiles in canonical spelling.
     pub fn labels(&self) -> Labels {
         match self {

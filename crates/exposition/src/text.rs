@@ -34,6 +34,17 @@ impl<'a> TextParser<'a> {
     /// The next entry; `None` at the body's end. After an error nothing sensible follows.
     #[allow(clippy::should_implement_trait)] // fallible, and the labels of the last entry are asked of the parser
     pub fn next(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+        self.next_known(|_| None)
+    }
+
+    /// As [`TextParser::next`], for a caller that knows many series texts: `known` is given the rest of the body from
+    /// the start of a sample line, and may give the length of a series text there that this parser has accepted
+    /// before, closing brace included. Its labels are not read again.
+    #[inline]
+    pub fn next_known(
+        &mut self,
+        known: impl FnOnce(&'a [u8]) -> Option<usize>,
+    ) -> Result<Option<Entry<'a>>, ParseError> {
         let scan = &mut self.scan;
         loop {
             scan.blanks();
@@ -44,8 +55,15 @@ impl<'a> TextParser<'a> {
             }
         }
         scan.start = scan.at;
+        if scan.peek() == Some(b'#') {
+            return self.comment().map(Some);
+        }
+        let rest = &scan.input[scan.at..];
+        if let Some(length) = known(rest).filter(|length| *length <= rest.len()) {
+            scan.at += length;
+            return self.sample().map(Some);
+        }
         match scan.peek() {
-            Some(b'#') => self.comment().map(Some),
             Some(b'{') => {
                 scan.at += 1;
                 scan.label_set(Place::Unnamed, |_| {})?;

@@ -3,7 +3,7 @@
 //!
 //! Lines are known by a 64-bit hash of their text, not by the text, seeded per process so that no target can prepare a
 //! collision: of the million lines of a huge target any two collide with a chance of 3 in 100 million. 24 bytes a
-//! series and about 10 for its place in a table, and nothing to allocate when it is seen again.
+//! series and about 12 for its place in a table and its length, and nothing to allocate when it is seen again.
 //!
 //! Targets tell their series in the same order every time. Lines are kept in the order of their first appearance, and
 //! the one after the last one seen is tried first: a steady scrape walks through memory in its order, where a table
@@ -19,6 +19,8 @@ pub struct SeriesCache {
     seed: u64,
     /// In order of first appearance.
     lines: Vec<Line>,
+    /// Lengths of their texts, 0 where [`LineHash::length`] is.
+    lengths: Vec<u16>,
     /// Indices into `lines`, by hash.
     places: HashTable<u32>,
     /// Index of the line that is expected to be seen next.
@@ -71,7 +73,11 @@ impl Life {
 
 /// The hash of a line's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineHash(u64);
+pub struct LineHash {
+    hash: u64,
+    /// The text's length; 0 when it is long, or does not end with a brace, so that it could go on.
+    length: u16,
+}
 
 /// What is known of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +107,26 @@ impl SeriesCache {
     /// Hashes the text of name and labels.
     #[inline]
     pub fn hash(&self, text: &[u8]) -> LineHash {
-        LineHash(xxh3_64_with_seed(text, self.seed))
+        let length = match text.last() {
+            Some(b'}') => u16::try_from(text.len()).unwrap_or(0),
+            _ => 0,
+        };
+        LineHash {
+            hash: xxh3_64_with_seed(text, self.seed),
+            length,
+        }
+    }
+
+    /// The line that is expected next, if `rest` of the page begins with it; and its length, in bytes.
+    #[inline]
+    pub fn expect(&self, rest: &[u8]) -> Option<(LineHash, usize)> {
+        let length = usize::from(*self.lengths.get(self.expected)?);
+        // An empty text has no last byte to be a brace.
+        let text = rest
+            .get(..length)
+            .filter(|text| text.last() == Some(&b'}'))?;
+        let hash = self.hash(text);
+        (self.lines[self.expected].hash == hash.hash).then_some((hash, length))
     }
 
     /// Starts a scrape.
@@ -115,13 +140,14 @@ impl SeriesCache {
     #[inline]
     fn find(&mut self, hash: LineHash) -> Option<&mut Line> {
         let in_order = self.lines.get(self.expected);
-        let place = if in_order.is_some_and(|line| line.hash == hash.0) {
+        let place = if in_order.is_some_and(|line| line.hash == hash.hash) {
             self.expected
         } else {
             let lines = &self.lines;
             *self
                 .places
-                .find(hash.0, |place| lines[*place as usize].hash == hash.0)? as usize
+                .find(hash.hash, |place| lines[*place as usize].hash == hash.hash)?
+                as usize
         };
         self.expected = place + 1;
         Some(&mut self.lines[place])
@@ -166,14 +192,14 @@ impl SeriesCache {
     pub fn remember(&mut self, hash: LineHash, series: Option<SeriesRef>, tracked: bool) {
         let life = Life::new(self.scrape, tracked, series.is_none());
         let line = Line {
-            hash: hash.0,
+            hash: hash.hash,
             series,
             scrape: self.scrape,
             life,
         };
         let lines = &mut self.lines;
-        let same = |place: &u32| lines[*place as usize].hash == hash.0;
-        if let Some(place) = self.places.find(hash.0, same) {
+        let same = |place: &u32| lines[*place as usize].hash == hash.hash;
+        if let Some(place) = self.places.find(hash.hash, same) {
             lines[*place as usize] = line;
             return;
         }
@@ -183,8 +209,9 @@ impl SeriesCache {
         };
         self.seen += 1;
         lines.push(line);
+        self.lengths.push(hash.length);
         let hash_at = |place: &u32| lines[*place as usize].hash;
-        self.places.insert_unique(hash.0, place, hash_at);
+        self.places.insert_unique(hash.hash, place, hash_at);
     }
 
     /// Calls `mark` for every tracked series that was there and that this scrape has not seen.
@@ -226,12 +253,17 @@ impl SeriesCache {
         // Pages hardly ever grow after the first; what is reserved for that is reserved for every target.
         if self.lines.capacity() > self.lines.len() + self.lines.len() / 8 {
             self.lines.shrink_to_fit();
+            self.lengths.shrink_to_fit();
         }
         if self.lines.len() <= 2 * self.seen_before + 1000 {
             return false;
         }
         let scrape = self.scrape;
+        let mut lines = self.lines.iter();
+        self.lengths
+            .retain(|_| lines.next().is_some_and(|line| line.scrape == scrape));
         self.lines.retain(|line| line.scrape == scrape);
+        self.lengths.shrink_to_fit();
         self.lines.shrink_to_fit();
         self.place_all();
         true
@@ -249,7 +281,9 @@ impl SeriesCache {
 
     /// Bytes that lines and table take.
     pub fn bytes(&self) -> usize {
-        self.lines.capacity() * size_of::<Line>() + self.places.allocation_size()
+        self.lines.capacity() * size_of::<Line>()
+            + self.lengths.capacity() * size_of::<u16>()
+            + self.places.allocation_size()
     }
 }
 
@@ -354,6 +388,32 @@ mod tests {
             assert!(gone(&mut cache).is_empty());
             assert!(!cache.finish());
         }
+    }
+
+    #[test]
+    fn expects_whole_label_sets_only() {
+        let mut cache = SeriesCache::new(7);
+        cache.begin();
+        for (n, text) in (1..).zip([&br#"a{x="1"}"#[..], b"b", br#"c{x="}"}"#]) {
+            cache.remember(cache.hash(text), Some(series(n)), true);
+        }
+        cache.begin();
+        let a = cache.hash(br#"a{x="1"}"#);
+        assert_eq!(cache.expect(br#"a{x="1"} 5"#), Some((a, 8)));
+        for other in [&br#"a{x="2"} 5"#[..], br#"a{x="1""#, b""] {
+            assert_eq!(cache.expect(other), None);
+        }
+        cache.see(a, true);
+        assert_eq!(
+            cache.expect(b"b 5"),
+            None,
+            "it could go on, as b5 or with labels"
+        );
+        cache.see(cache.hash(b"b"), true);
+        let c = cache.hash(br#"c{x="}"}"#);
+        assert_eq!(cache.expect(br#"c{x="}"} 5"#), Some((c, 8)));
+        cache.see(c, true);
+        assert_eq!(cache.expect(br#"c{x="}"} 5"#), None, "the last is seen");
     }
 
     #[test]

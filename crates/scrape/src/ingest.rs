@@ -167,7 +167,13 @@ impl Run<'_> {
         };
         let mut first_series_fault = None;
         loop {
-            let entry = parser.next().map_err(|e| IngestError::Parse {
+            let mut known = None;
+            let expect = |rest: &[u8]| {
+                let (hash, length) = self.cache.expect(rest)?;
+                known = Some(hash);
+                Some(length)
+            };
+            let entry = parser.next_known(expect).map_err(|e| IngestError::Parse {
                 line: e.line,
                 message: e.message,
             })?;
@@ -185,7 +191,7 @@ impl Run<'_> {
                     self.counts.scraped += 1;
                     // After a fault of one series the rest is only counted, so that totals are right.
                     if first_series_fault.is_none()
-                        && let Err(fault) = self.sample(series, timestamp, value, &parser)
+                        && let Err(fault) = self.sample(series, known, timestamp, value, &parser)
                     {
                         match fault {
                             IngestError::Storage(_) => return Err(fault),
@@ -205,6 +211,7 @@ impl Run<'_> {
     fn sample(
         &mut self,
         text: &[u8],
+        known: Option<LineHash>,
         timestamp: Option<i64>,
         value: f64,
         parser: &Parser<'_>,
@@ -212,7 +219,7 @@ impl Run<'_> {
         let explicit = timestamp.filter(|_| self.rules.honor_timestamps);
         let time = explicit.unwrap_or(self.now);
         let tracked = explicit.is_none() || self.rules.track_timestamps_staleness;
-        let hash = self.cache.hash(text);
+        let hash = known.unwrap_or_else(|| self.cache.hash(text));
         let series = match self.cache.see(hash, tracked) {
             Known::Dropped => return Ok(()),
             Known::Series { series, again } => {

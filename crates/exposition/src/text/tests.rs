@@ -214,3 +214,32 @@ proptest! {
         prop_assert_eq!(labels.get(&name).unwrap_or(""), value);
     }
 }
+
+#[test]
+fn known_label_sets_are_not_read_again() {
+    let body = b"# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 2 7\nb 3\n";
+    let mut parser = TextParser::new(body);
+    let mut out = String::new();
+    // Asked at sample lines only, with all that follows; what is taken is the series, without a look at it.
+    let known = |rest: &[u8]| rest.starts_with(b"a{x").then_some(8);
+    while let Some(entry) = parser.next_known(known).expect("accepted") {
+        if let Entry::Series {
+            series,
+            timestamp,
+            value,
+        } = entry
+        {
+            let series = String::from_utf8_lossy(series);
+            out += &format!("{series} {value} {timestamp:?} {}\n", parser.labels());
+        }
+    }
+    assert_eq!(
+        out,
+        "a{x=\"1\"} 1 None {__name__=\"a\", x=\"1\"}\n\
+         a{x=\"2\"} 2 Some(7) {__name__=\"a\", x=\"2\"}\n\
+         b 3 None {__name__=\"b\"}\n"
+    );
+    let beyond = |rest: &[u8]| Some(rest.len() + 1);
+    let entry = TextParser::new(b"a 1\n").next_known(beyond);
+    assert!(matches!(entry, Ok(Some(Entry::Series { .. }))));
+}
