@@ -1,43 +1,31 @@
 //! `titan promtool`: the server's tool.
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use env::Clock as _;
+use env::system::{SystemDisk, random_seed};
+use prometheus::promtool::{Tool, run};
 
 use crate::exit;
 
-const HELP: &str = "\
-usage: promtool COMMAND ...
-
-  query instant|range|series|labels SERVER ...   ask a server
-  --version                                      show the version
-
-`promtool query instant --help` shows a command's flags.
-";
-
 /// Runs the tool.
 pub fn main(arguments: Vec<String>) -> ExitCode {
-    match arguments.split_first() {
-        Some((command, rest)) if command == "query" => query(rest),
-        Some((flag, _)) if flag == "--version" => {
-            exit::print(&prometheus::build::version_text("promtool"))
-        }
-        Some((flag, _)) if flag == "--help" || flag == "-h" => exit::print(HELP),
-        Some((other, _)) => exit::fail(
-            1,
-            &format!("promtool: error: expected command but got {other:?}, try --help\n"),
-        ),
-        None => exit::fail(1, HELP),
-    }
-}
-
-fn query(arguments: &[String]) -> ExitCode {
     let runtime = match exit::runtime(1) {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(1, &format!("starting threads: {error}\n")),
     };
-    let now = net::clock::system_clock().now();
-    let outcome = runtime.block_on(prometheus::promtool::query(arguments, now));
-    exit::print(&outcome.out);
+    let mut output = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut tool = Tool {
+        clock: net::clock::system_clock(),
+        disk: Arc::new(SystemDisk),
+        seed: random_seed(),
+        input: &mut std::io::stdin().lock(),
+        output: &mut output,
+    };
+    let outcome = runtime.block_on(run(arguments, &mut tool));
+    // A reader that has gone away is no failure of ours.
+    let _ = output.write_all(outcome.out.as_bytes());
+    let _ = output.flush();
     exit::fail(outcome.code, &outcome.err)
 }

@@ -1,0 +1,285 @@
+//! `promtool query`: asks a server and prints the answer as people or machines want it.
+
+use std::time::Duration;
+
+use apiv1::client::{self, ClientError};
+use apiv1::time::parse_time;
+use flags::{Flag, Invocation, Program, UsageError, Values};
+use serde_json::Value;
+
+use super::client::{CLIENT_CONFIG, client_and_url};
+use super::query_text::{labels_of, query_json, query_text, series_json, strings_json};
+use super::{Outcome, usage};
+
+/// How answers are printed.
+const FORMAT: Flag = Flag::value(
+    "format",
+    "promql",
+    "Output format of the query: promql or json.",
+);
+const SERVER: Flag = Flag::word("server", "Prometheus server to query.");
+const HEADER: Flag = Flag::list("header", "", "Extra headers to send to server, name=value.");
+const START: Flag = Flag::value("start", "", "Start time (RFC3339 or Unix timestamp).");
+const END: Flag = Flag::value("end", "", "End time (RFC3339 or Unix timestamp).");
+const MATCH: Flag = Flag::list(
+    "match",
+    "",
+    "Series selector. Can be specified multiple times.",
+);
+
+const INSTANT: Program = Program {
+    name: "promtool query instant",
+    about: "Run instant query.",
+    flags: &[
+        FORMAT,
+        CLIENT_CONFIG,
+        Flag::value(
+            "time",
+            "",
+            "Query evaluation time (RFC3339 or Unix timestamp).",
+        ),
+        HEADER,
+        SERVER,
+        Flag::word("expr", "PromQL query expression."),
+    ],
+};
+const RANGE: Program = Program {
+    name: "promtool query range",
+    about: "Run range query.",
+    flags: &[
+        FORMAT,
+        CLIENT_CONFIG,
+        HEADER,
+        START,
+        END,
+        Flag::value("step", "", "Query step size (duration)."),
+        SERVER,
+        Flag::word("expr", "PromQL query expression."),
+    ],
+};
+const SERIES: Program = Program {
+    name: "promtool query series",
+    about: "Run series query.",
+    flags: &[FORMAT, CLIENT_CONFIG, MATCH, START, END, SERVER],
+};
+const LABELS: Program = Program {
+    name: "promtool query labels",
+    about: "Run labels query.",
+    flags: &[
+        FORMAT,
+        CLIENT_CONFIG,
+        MATCH,
+        START,
+        END,
+        SERVER,
+        Flag::word("name", "Label name to provide label values for."),
+    ],
+};
+
+/// `promtool query KIND ...`; `now` is unix milliseconds.
+pub async fn query(arguments: &[String], now: i64) -> Outcome {
+    let Some((kind, rest)) = arguments.split_first() else {
+        return usage("expected one of: instant, range, series, labels");
+    };
+    let version = crate::build::version_text("promtool");
+    let program = match kind.as_str() {
+        "instant" => INSTANT,
+        "range" => RANGE,
+        "series" => SERIES,
+        "labels" => LABELS,
+        "--help" | "-h" => {
+            return Outcome::printed(
+                "usage: promtool query instant|range|series|labels [flags] SERVER ...\n".into(),
+            );
+        }
+        other => {
+            return super::unknown_command(other);
+        }
+    };
+    // `-o json` is the short form of `--format=json`.
+    let rest = rest.iter().map(|a| {
+        if a == "-o" {
+            "--format".to_string()
+        } else {
+            a.clone()
+        }
+    });
+    let values = match program.parse(rest, &version) {
+        Ok(Invocation::Run(values)) => values,
+        Ok(Invocation::Print(text)) => return Outcome::printed(text),
+        Err(error) => return usage(&error.to_string()),
+    };
+    let patience = Duration::from_secs(120);
+    let asking = async {
+        match kind.as_str() {
+            "instant" => instant(&values, now).await,
+            "range" => range(&values, now).await,
+            "series" => series(&values).await,
+            _ => labels(&values).await,
+        }
+    };
+    let asked = match tokio::time::timeout(patience, asking).await {
+        Ok(asked) => asked,
+        Err(_) => Err(Fault::Client(ClientError::Transport(
+            "context deadline exceeded".into(),
+        ))),
+    };
+    asked.unwrap_or_else(|fault| match fault {
+        Fault::Usage(error) => usage(&error.to_string()),
+        Fault::Plain(message) => Outcome::failed(format!("{message}\n")),
+        Fault::Client(error) => Outcome::failed(format!("query error: {error}\n")),
+    })
+}
+
+enum Fault {
+    Usage(UsageError),
+    /// Said without a frame, as upstream does for times.
+    Plain(String),
+    Client(ClientError),
+}
+
+impl From<super::client::ClientFault> for Fault {
+    fn from(fault: super::client::ClientFault) -> Fault {
+        Fault::Usage(UsageError(fault.0))
+    }
+}
+
+impl From<ClientError> for Fault {
+    fn from(error: ClientError) -> Fault {
+        Fault::Client(error)
+    }
+}
+
+fn bad(flag: &str, message: impl std::fmt::Display) -> Fault {
+    Fault::Usage(UsageError(format!("--{flag}: {message}")))
+}
+
+fn time(values: &Values, flag: &str) -> Result<Option<i64>, Fault> {
+    let what = if flag == "time" { "evaluation" } else { flag };
+    match values.text(flag) {
+        "" => Ok(None),
+        text => parse_time(text)
+            .map(Some)
+            .map_err(|e| Fault::Plain(format!("error parsing {what} time: {e}"))),
+    }
+}
+
+fn seconds(ms: i64) -> String {
+    model::number::format_float(ms as f64 / 1000.0)
+}
+
+fn headers(values: &Values) -> Result<Vec<(String, String)>, Fault> {
+    values
+        .list("header")
+        .iter()
+        .map(|header| match header.split_once('=') {
+            Some((name, value)) => Ok((name.to_string(), value.to_string())),
+            None => Err(bad(
+                "header",
+                format!("expected name=value, got {header:?}"),
+            )),
+        })
+        .collect()
+}
+
+/// Prints an answer, as JSON or as text.
+fn finish(
+    values: &Values,
+    reply: &client::Reply,
+    json: impl FnOnce(&Value) -> Vec<u8>,
+    text: impl FnOnce(&Value) -> String,
+) -> Outcome {
+    let mut outcome = Outcome::printed(match values.text("format") {
+        "json" => format!("{}\n", String::from_utf8_lossy(&json(&reply.data))),
+        _ => text(&reply.data),
+    });
+    for warning in &reply.warnings {
+        outcome.err.push_str(&format!("query warning: {warning}\n"));
+    }
+    outcome
+}
+
+async fn instant(values: &Values, now: i64) -> Result<Outcome, Fault> {
+    let at = time(values, "time")?.unwrap_or(now);
+    let (client, url) = client_and_url(values, "/api/v1/query")?;
+    let params = [
+        ("query", values.text("expr").to_string()),
+        ("time", seconds(at)),
+    ];
+    let reply = client::post(&client, &url, &params, &headers(values)?).await?;
+    Ok(finish(values, &reply, query_json, query_text))
+}
+
+async fn range(values: &Values, now: i64) -> Result<Outcome, Fault> {
+    let end = time(values, "end")?.unwrap_or(now);
+    let start = time(values, "start")?.unwrap_or(end - 300_000);
+    if start >= end {
+        return Ok(Outcome::failed(
+            "start time is not before end time\n".into(),
+        ));
+    }
+    let step = match values.text("step") {
+        "" => ((end - start) / 1000 / 250).max(1) * 1000,
+        text => apiv1::time::parse_step(text).map_err(|e| bad("step", e))?,
+    };
+    let (client, url) = client_and_url(values, "/api/v1/query_range")?;
+    let params = [
+        ("query", values.text("expr").to_string()),
+        ("start", seconds(start)),
+        ("end", seconds(end)),
+        ("step", seconds(step)),
+    ];
+    let reply = client::post(&client, &url, &params, &headers(values)?).await?;
+    Ok(finish(values, &reply, query_json, query_text))
+}
+
+fn ranged(values: &Values) -> Result<Vec<(&'static str, String)>, Fault> {
+    let mut params: Vec<(&str, String)> = values
+        .list("match")
+        .into_iter()
+        .map(|selector| ("match[]", selector))
+        .collect();
+    for flag in ["start", "end"] {
+        params.extend(time(values, flag)?.map(|ms| (flag, seconds(ms))));
+    }
+    Ok(params)
+}
+
+async fn series(values: &Values) -> Result<Outcome, Fault> {
+    if values.list("match").is_empty() {
+        let message = "required flag --match not provided, try --help";
+        return Err(Fault::Usage(UsageError(message.into())));
+    }
+    let (client, url) = client_and_url(values, "/api/v1/series")?;
+    let reply = client::post(&client, &url, &ranged(values)?, &[]).await?;
+    Ok(finish(values, &reply, series_json, |data| {
+        let all = data.as_array().into_iter().flatten();
+        all.map(|labels| format!("{}\n", labels_of(labels)))
+            .collect()
+    }))
+}
+
+async fn labels(values: &Values) -> Result<Outcome, Fault> {
+    let path = format!("/api/v1/label/{}/values", path_segment(values.text("name")));
+    let (client, url) = client_and_url(values, &path)?;
+    let reply = client::get(&client, &url, &ranged(values)?).await?;
+    Ok(finish(values, &reply, strings_json, |data| {
+        let all = data
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        all.map(|value| format!("{value}\n")).collect()
+    }))
+}
+
+fn path_segment(name: &str) -> String {
+    name.bytes()
+        .map(|b| match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(b).to_string()
+            }
+            b => format!("%{b:02X}"),
+        })
+        .collect()
+}
