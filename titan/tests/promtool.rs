@@ -142,7 +142,7 @@ fn queries_print_as_the_real_tool_prints_them() {
             "requests_total",
         ],
         vec!["range", "--start=3", "--end=0", &server, "temp"],
-        vec!["series", "--match=requests_total", &server],
+        vec!["series", "--match=requests_total", "--start=0", &server],
         vec!["series", "--match=requests_total", "-o", "json", &server],
         vec!["series", &server],
         vec!["labels", &server, "path"],

@@ -76,6 +76,9 @@ const LABELS: Program = Program {
     ],
 };
 
+/// How far the tool looks back and ahead where no times are given, as upstream: 9999 hours.
+const FAR: i64 = 9999 * 3_600_000;
+
 /// `promtool query KIND ...`; `now` is unix milliseconds.
 pub async fn query(arguments: &[String], now: i64) -> Outcome {
     let Some((kind, rest)) = arguments.split_first() else {
@@ -114,8 +117,8 @@ pub async fn query(arguments: &[String], now: i64) -> Outcome {
         match kind.as_str() {
             "instant" => instant(&values, now).await,
             "range" => range(&values, now).await,
-            "series" => series(&values).await,
-            _ => labels(&values).await,
+            "series" => series(&values, now).await,
+            _ => labels(&values, now).await,
         }
     };
     let asked = match tokio::time::timeout(patience, asking).await {
@@ -233,25 +236,25 @@ async fn range(values: &Values, now: i64) -> Result<Outcome, Fault> {
     Ok(finish(values, &reply, query_json, query_text))
 }
 
-fn ranged(values: &Values) -> Result<Vec<(&'static str, String)>, Fault> {
+fn ranged(values: &Values, now: i64) -> Result<Vec<(&'static str, String)>, Fault> {
     let mut params: Vec<(&str, String)> = values
         .list("match")
         .into_iter()
         .map(|selector| ("match[]", selector))
         .collect();
-    for flag in ["start", "end"] {
-        params.extend(time(values, flag)?.map(|ms| (flag, seconds(ms))));
+    for (flag, default) in [("start", now - FAR), ("end", now + FAR)] {
+        params.push((flag, seconds(time(values, flag)?.unwrap_or(default))));
     }
     Ok(params)
 }
 
-async fn series(values: &Values) -> Result<Outcome, Fault> {
+async fn series(values: &Values, now: i64) -> Result<Outcome, Fault> {
     if values.list("match").is_empty() {
         let message = "required flag --match not provided, try --help";
         return Err(Fault::Usage(UsageError(message.into())));
     }
     let (client, url) = client_and_url(values, "/api/v1/series")?;
-    let reply = client::post(&client, &url, &ranged(values)?, &[]).await?;
+    let reply = client::post(&client, &url, &ranged(values, now)?, &[]).await?;
     Ok(finish(values, &reply, series_json, |data| {
         let all = data.as_array().into_iter().flatten();
         all.map(|labels| format!("{}\n", labels_of(labels)))
@@ -259,10 +262,10 @@ async fn series(values: &Values) -> Result<Outcome, Fault> {
     }))
 }
 
-async fn labels(values: &Values) -> Result<Outcome, Fault> {
+async fn labels(values: &Values, now: i64) -> Result<Outcome, Fault> {
     let path = format!("/api/v1/label/{}/values", path_segment(values.text("name")));
     let (client, url) = client_and_url(values, &path)?;
-    let reply = client::get(&client, &url, &ranged(values)?).await?;
+    let reply = client::get(&client, &url, &ranged(values, now)?).await?;
     Ok(finish(values, &reply, strings_json, |data| {
         let all = data
             .as_array()
