@@ -16,7 +16,6 @@ use crate::quote;
 use crate::scan::{self, Flavour};
 
 mod native;
-mod wire;
 mod write;
 
 pub use native::Native;

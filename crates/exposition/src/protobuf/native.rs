@@ -2,7 +2,7 @@
 
 use model::{FloatHistogram, Histogram, ResetHint, Span};
 
-use super::wire::{self, Broken, Value};
+use wire::{Broken, Value};
 
 /// A native histogram, as its program counts.
 #[derive(Debug, Clone)]

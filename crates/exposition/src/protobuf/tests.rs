@@ -1,7 +1,7 @@
 use model::{MetricFamily, Span};
 use proptest::prelude::*;
 
-use super::wire::{put_bytes, put_double, put_uint};
+use wire::{put_bytes, put_double, put_uint};
 use super::*;
 use crate::escaping::Escaping;
 use crate::families::read_families;
@@ -128,7 +128,7 @@ fn histogram_body(histogram: &[u8], kind: u64) -> Vec<u8> {
         put_bytes(m, 5, b"seconds");
     });
     message(|m| {
-        super::wire::put_varint(m, family.len() as u64);
+        wire::put_varint(m, family.len() as u64);
         m.extend_from_slice(&family);
     })
 }
@@ -190,7 +190,7 @@ fn native_message() -> Vec<u8> {
             13,
             &message(|m| {
                 for delta in [2, -2, 4] {
-                    super::wire::put_varint(m, zigzag(delta));
+                    wire::put_varint(m, zigzag(delta));
                 }
             }),
         );

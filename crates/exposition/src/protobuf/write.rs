@@ -2,7 +2,7 @@
 
 use model::{Metric, MetricFamily, MetricType, MetricValue};
 
-use super::wire::{put_bytes, put_double, put_uint, put_varint};
+use wire::{put_bytes, put_double, put_uint, put_varint};
 use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
 
 /// Appends the families, each with its length before it. Families without metrics are left out.

@@ -1,20 +1,26 @@
 //! The protobuf wire format: fields out of foreign bytes, fields into our own.
 
 /// A body that is not protobuf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken(pub &'static str);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub &'static str);
 
 /// The value of one field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
+    /// An integer of variable length.
     Varint(u64),
+    /// Eight bytes.
     Fixed64(u64),
+    /// Bytes, text, a message, or packed numbers.
     Bytes(&'a [u8]),
+    /// Four bytes.
     Fixed32(u32),
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn u64(self) -> u64 {
+    /// An integer; 0 of a field that has none.
+    pub fn u64(self) -> u64 {
         match self {
             Value::Varint(n) | Value::Fixed64(n) => n,
             Value::Fixed32(n) => u64::from(n),
@@ -23,18 +29,20 @@ impl<'a> Value<'a> {
     }
 
     /// A `sint` in its zigzag form.
-    pub(super) fn zigzag(self) -> i64 {
+    pub fn zigzag(self) -> i64 {
         unzigzag(self.u64())
     }
 
-    pub(super) fn f64(self) -> f64 {
+    /// A double; 0 of a field that is none.
+    pub fn f64(self) -> f64 {
         match self {
             Value::Fixed64(bits) => f64::from_bits(bits),
             _ => 0.0,
         }
     }
 
-    pub(super) fn bytes(self) -> &'a [u8] {
+    /// Bytes; none of a field that has none.
+    pub fn bytes(self) -> &'a [u8] {
         match self {
             Value::Bytes(bytes) => bytes,
             _ => &[],
@@ -42,12 +50,13 @@ impl<'a> Value<'a> {
     }
 }
 
-pub(super) fn unzigzag(n: u64) -> i64 {
+/// The number behind a `sint`'s zigzag form.
+pub fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
 /// Takes a variable-length integer of at most `bytes_max` bytes.
-pub(super) fn varint(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Broken> {
+pub fn varint(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Broken> {
     let mut value = 0u64;
     for (i, byte) in rest.iter().enumerate().take(bytes_max) {
         value |= u64::from(byte & 0x7f) << (7 * i);
@@ -64,7 +73,7 @@ pub(super) fn varint(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Broken> 
 }
 
 /// Takes a length and as many bytes.
-pub(super) fn delimited<'a>(
+pub fn delimited<'a>(
     rest: &mut &'a [u8],
     length_bytes_max: usize,
 ) -> Result<&'a [u8], Broken> {
@@ -76,7 +85,7 @@ pub(super) fn delimited<'a>(
 }
 
 /// Calls `visit` with the number and value of every field of a message.
-pub(super) fn fields<'a>(
+pub fn fields<'a>(
     mut rest: &'a [u8],
     mut visit: impl FnMut(u64, Value<'a>) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
@@ -110,7 +119,7 @@ pub(super) fn fields<'a>(
 }
 
 /// Calls `visit` with each integer of a repeated field, packed or not.
-pub(super) fn integers(value: Value<'_>, mut visit: impl FnMut(u64)) -> Result<(), Broken> {
+pub fn integers(value: Value<'_>, mut visit: impl FnMut(u64)) -> Result<(), Broken> {
     match value {
         Value::Bytes(mut packed) => {
             while !packed.is_empty() {
@@ -123,7 +132,7 @@ pub(super) fn integers(value: Value<'_>, mut visit: impl FnMut(u64)) -> Result<(
 }
 
 /// Calls `visit` with each double of a repeated field, packed or not.
-pub(super) fn doubles(value: Value<'_>, mut visit: impl FnMut(f64)) -> Result<(), Broken> {
+pub fn doubles(value: Value<'_>, mut visit: impl FnMut(f64)) -> Result<(), Broken> {
     match value {
         Value::Bytes(packed) => {
             let (chunks, rest) = packed.as_chunks::<8>();
@@ -139,7 +148,8 @@ pub(super) fn doubles(value: Value<'_>, mut visit: impl FnMut(f64)) -> Result<()
     Ok(())
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
+/// Appends a variable-length integer.
+pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -147,17 +157,20 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-pub(super) fn put_uint(out: &mut Vec<u8>, field: u64, n: u64) {
+/// Appends an integer field.
+pub fn put_uint(out: &mut Vec<u8>, field: u64, n: u64) {
     put_varint(out, field << 3);
     put_varint(out, n);
 }
 
-pub(super) fn put_double(out: &mut Vec<u8>, field: u64, value: f64) {
+/// Appends a double field.
+pub fn put_double(out: &mut Vec<u8>, field: u64, value: f64) {
     put_varint(out, field << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+/// Appends a field of bytes, text or a message.
+pub fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(out, field << 3 | 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
