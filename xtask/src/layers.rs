@@ -4,8 +4,9 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "model",
+    "wire",
     "exposition",
     "promql-syntax",
     "configfile",
@@ -31,8 +32,9 @@ const ORDER: [&str; 20] = [
 const SEPARATE: [&str; 2] = ["prometheus", "node-exporter"];
 
 /// Crates without runtime, sockets, files, clock or threads.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "model",
+    "wire",
     "exposition",
     "promql-syntax",
     "configfile",
