@@ -73,10 +73,7 @@ pub fn varint(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Broken> {
 }
 
 /// Takes a length and as many bytes.
-pub fn delimited<'a>(
-    rest: &mut &'a [u8],
-    length_bytes_max: usize,
-) -> Result<&'a [u8], Broken> {
+pub fn delimited<'a>(rest: &mut &'a [u8], length_bytes_max: usize) -> Result<&'a [u8], Broken> {
     let length = varint(rest, length_bytes_max)?;
     let length = usize::try_from(length).map_err(|_| Broken("unexpected EOF"))?;
     let bytes = rest.get(..length).ok_or(Broken("unexpected EOF"))?;

@@ -1,10 +1,10 @@
 use model::{MetricFamily, Span};
 use proptest::prelude::*;
 
-use wire::{put_bytes, put_double, put_uint};
 use super::*;
 use crate::escaping::Escaping;
 use crate::families::read_families;
+use wire::{put_bytes, put_double, put_uint};
 
 const BOTH: ProtobufOptions = ProtobufOptions {
     native_histograms: true,

@@ -2,8 +2,8 @@
 
 use model::{Metric, MetricFamily, MetricType, MetricValue};
 
-use wire::{put_bytes, put_double, put_uint, put_varint};
 use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
+use wire::{put_bytes, put_double, put_uint, put_varint};
 
 /// Appends the families, each with its length before it. Families without metrics are left out.
 pub fn write_protobuf(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
