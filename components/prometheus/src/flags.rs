@@ -349,6 +349,12 @@ pub struct ServerConfig {
     pub route_prefix: String,
     /// `/-/reload` and `/-/quit`.
     pub enable_lifecycle: bool,
+    /// `/api/v1/admin/*`.
+    pub enable_admin_api: bool,
+    /// Listeners of live notifications at one time.
+    pub max_notification_listeners: usize,
+    /// Remote read.
+    pub remote_read: RemoteReadFlags,
     /// Who may read across origins.
     pub cors_origin: String,
     /// Storage.
@@ -388,6 +394,17 @@ pub struct StorageFlags {
     pub wal_sync: bool,
     /// Samples per chunk.
     pub samples_per_chunk: u32,
+}
+
+/// `--storage.remote.read-*`
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteReadFlags {
+    /// Samples of an answer; 0 is no limit.
+    pub samples: usize,
+    /// Requests at one time.
+    pub concurrency: usize,
+    /// Bytes of a frame.
+    pub frame_bytes: usize,
 }
 
 /// `--query.*`
@@ -443,7 +460,6 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
     for flag in [
         "web.enable-remote-write-receiver",
         "web.enable-otlp-receiver",
-        "web.enable-admin-api",
     ] {
         if values.switch(flag) {
             return Err(UsageError(format!(
@@ -485,6 +501,13 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         external_url: external_url.trim_end_matches('/').to_string(),
         route_prefix: route_prefix(values.text("web.route-prefix"), external_url),
         enable_lifecycle: values.switch("web.enable-lifecycle"),
+        enable_admin_api: values.switch("web.enable-admin-api"),
+        max_notification_listeners: number(values, "web.max-notifications-subscribers")? as usize,
+        remote_read: RemoteReadFlags {
+            samples: number(values, "storage.remote.read-sample-limit")? as usize,
+            concurrency: number(values, "storage.remote.read-concurrent-limit")?.max(1) as usize,
+            frame_bytes: number(values, "storage.remote.read-max-bytes-in-frame")? as usize,
+        },
         cors_origin: values.text("web.cors.origin").to_string(),
         storage: StorageFlags {
             path: values.text("storage.tsdb.path").into(),

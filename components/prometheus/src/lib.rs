@@ -6,9 +6,12 @@
 
 pub mod build;
 pub mod engine;
+pub mod features;
+pub mod federate;
 pub mod flags;
 pub mod load;
 pub mod promtool;
+pub mod query_watch;
 pub mod retention;
 pub mod self_metrics;
 pub mod server;

@@ -15,6 +15,10 @@ pub struct ServerMetrics {
     pub reload_success_time: Gauge,
     /// Whether queries can be answered.
     pub ready: Gauge,
+    /// Federation requests that failed.
+    pub federation_errors: Counter,
+    /// Warnings while federation requests were answered.
+    pub federation_warnings: Counter,
     /// Requests by handler and code.
     pub requests: Vector<Counter>,
     /// Seconds that they took.
@@ -57,6 +61,14 @@ impl ServerMetrics {
             ready: registry.gauge(
                 "prometheus_ready",
                 "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
+            ),
+            federation_errors: registry.counter(
+                "prometheus_web_federation_errors_total",
+                "Total number of errors that occurred while sending federation responses.",
+            ),
+            federation_warnings: registry.counter(
+                "prometheus_web_federation_warnings_total",
+                "Total number of warnings that occurred while sending federation responses.",
             ),
             requests: registry.counters(
                 "prometheus_http_requests_total",

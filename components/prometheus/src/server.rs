@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apiv1::cors::CorsOrigin;
+use apiv1::notifications::{Notifications, RELOAD_FAILED, STARTING, STOPPING};
+use apiv1::remote_read::RemoteReadLimits;
+use apiv1::router::LimitNames;
 use configfile::Config;
 use configfile::sd::SdConfig;
 use discovery::Manager as Discovery;
@@ -22,12 +25,14 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::{Db, DbError, Durability, Options, ReplayProgress};
 
+use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
+use crate::query_watch::QueryWatch;
 use crate::retention::Retention;
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
-use crate::storage::LateDb;
+use crate::storage::{DbAdmin, LateDb};
 use crate::targets::ScrapedTargets;
 use crate::web::{Web, router};
 
@@ -99,6 +104,7 @@ pub struct Server {
     metrics: ServerMetrics,
     registry: Registry,
     scraping: OnceScraping,
+    queries: Arc<QueryWatch>,
     reloader: Reloader,
     addresses: Vec<String>,
     stop: Arc<ShutdownTrigger>,
@@ -150,7 +156,8 @@ impl Server {
         }
         let registry = Registry::new();
         let metrics = ServerMetrics::new(&registry);
-        let state = Arc::new(initial_state(&config, &context, &loaded));
+        let state = Arc::new(initial_state(&config, &context, &loaded, &registry));
+        let queries = Arc::new(QueryWatch::new(context.clock.clone()));
         metrics.reload_successful.set(1.0);
         metrics
             .reload_success_time
@@ -164,6 +171,7 @@ impl Server {
             state: state.clone(),
             metrics: metrics.clone(),
             scraping: scraping.clone(),
+            queries: queries.clone(),
             discovery: Mutex::new(None),
         }));
         let web = Web {
@@ -174,8 +182,9 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            lookback_delta: config.query.lookback_delta,
         };
-        let api = api_of(&config, &context, &state, &scraping, &registry);
+        let api = api_of(&config, &context, &state, &scraping, queries.clone());
         let routes = router(Arc::new(web), apiv1::router(Arc::new(api), origins));
         let limits = ServerLimits {
             max_connections: config.max_connections,
@@ -191,6 +200,7 @@ impl Server {
             metrics,
             registry,
             scraping,
+            queries,
             reloader,
             addresses,
             stop,
@@ -228,6 +238,8 @@ impl Server {
             return Ok(());
         };
         self.state.db.open(db.clone());
+        self.queries
+            .follow_running(&self.config.storage.path, self.config.query.max_concurrency);
         let scraping = Scraping::new(
             self.context.clock.clone(),
             db.clone(),
@@ -251,6 +263,7 @@ impl Server {
                 reason,
             })?;
         self.state.ready.store(true, Ordering::Release);
+        self.state.notify(STARTING, false);
         self.metrics.ready.set(1.0);
         tracing::info!("Server is ready to receive web requests.");
         let scraper = {
@@ -273,6 +286,7 @@ impl Server {
         });
         self.stopped.wait().await;
         self.state.stopping.store(true, Ordering::Release);
+        self.state.notify(STOPPING, true);
         self.metrics.ready.set(0.0);
         tracing::info!("Stopping scrape manager...");
         let _ = scraper.await;
@@ -322,11 +336,18 @@ fn forward(process: &Shutdown, stop: &Arc<ShutdownTrigger>) {
     });
 }
 
-fn initial_state(config: &ServerConfig, context: &Context, loaded: &Loaded) -> ServerState {
+fn initial_state(
+    config: &ServerConfig,
+    context: &Context,
+    loaded: &Loaded,
+    registry: &Registry,
+) -> ServerState {
     for warning in &loaded.config.warnings {
         tracing::warn!(file = %config.config_file.display(), "{warning}");
     }
     let now = context.clock.now();
+    let notifications = Notifications::new(config.max_notification_listeners);
+    notifications.set(STARTING, true, now);
     ServerState {
         clock: context.clock.clone(),
         started: now,
@@ -341,6 +362,9 @@ fn initial_state(config: &ServerConfig, context: &Context, loaded: &Loaded) -> S
         }),
         db: LateDb::default(),
         replay: ReplayProgress::default(),
+        features: features_of(config),
+        notifications,
+        registry: registry.clone(),
         ready: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
     }
@@ -351,8 +375,9 @@ fn api_of(
     context: &Context,
     state: &Arc<ServerState>,
     scraping: &OnceScraping,
-    registry: &Registry,
+    queries: Arc<QueryWatch>,
 ) -> apiv1::Api {
+    let registry = &state.registry;
     let slots = config.query.max_concurrency;
     registry
         .gauge(
@@ -367,7 +392,36 @@ fn api_of(
         "The current number of queries being executed or waiting.",
         move || (slots - free.available_permits().min(slots)) as f64,
     );
+    let read_slots = config.remote_read.concurrency;
+    let remote_read = RemoteReadLimits {
+        samples: config.remote_read.samples,
+        frame_bytes: config.remote_read.frame_bytes,
+        slots: Arc::new(tokio::sync::Semaphore::new(read_slots)),
+    };
+    let free = remote_read.slots.clone();
+    registry.gauge_fn(
+        "prometheus_remote_read_handler_queries",
+        "The current number of remote read queries that are either in execution or queued on the handler.",
+        move || (read_slots - free.available_permits().min(read_slots)) as f64,
+    );
+    let admin = DbAdmin {
+        db: state.db.clone(),
+        clock: context.clock.clone(),
+        random: parking_lot::Mutex::new(env::Random::from_seed(context.seed)),
+    };
+    let flag = |name: &str| format!("--{name}={}", config.all[name]);
     apiv1::Api {
+        per_step_stats: config.features.iter().any(|f| f == "promql-per-step-stats"),
+        limits: LimitNames {
+            samples: flag("query.max-samples"),
+            timeout: flag("query.timeout"),
+        },
+        observer: queries,
+        exemplars: Arc::new(state.db.clone()),
+        admin: config
+            .enable_admin_api
+            .then(|| Arc::new(admin) as Arc<dyn apiv1::admin::Admin>),
+        remote_read,
         engine: crate::engine::engine_of(config),
         queryable: Arc::new(state.db.clone()),
         clock: context.clock.clone(),
@@ -375,6 +429,7 @@ fn api_of(
         query_slots,
         targets: Arc::new(LateTargets {
             scraping: scraping.clone(),
+            state: state.clone(),
             host: context.host.clone(),
         }),
         status: state.clone(),
@@ -384,6 +439,7 @@ fn api_of(
 /// Targets, once scraping has begun.
 struct LateTargets {
     scraping: OnceScraping,
+    state: Arc<ServerState>,
     host: String,
 }
 
@@ -392,6 +448,7 @@ impl LateTargets {
         let manager = self.scraping.get()?.clone();
         Some(ScrapedTargets {
             manager,
+            state: self.state.clone(),
             host: self.host.clone(),
         })
     }
@@ -406,6 +463,14 @@ impl apiv1::targets::TargetSource for LateTargets {
         self.view()
             .map(|view| view.families(metric))
             .unwrap_or_default()
+    }
+
+    fn pool_config(&self, pool: &str) -> Option<String> {
+        self.view()?.pool_config(pool)
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<model::relabel::RelabelRule>> {
+        self.view()?.relabel_rules(pool)
     }
 }
 
@@ -507,6 +572,7 @@ struct ReloaderState {
     state: Arc<ServerState>,
     metrics: ServerMetrics,
     scraping: OnceScraping,
+    queries: Arc<QueryWatch>,
     /// Also serialises reloads.
     discovery: Mutex<Option<Discovery>>,
 }
@@ -538,10 +604,12 @@ impl Reloader {
         match &result {
             Ok(()) => {
                 let took = self.0.state.clock.monotonic().saturating_sub(started);
+                self.0.state.notify(RELOAD_FAILED, false);
                 tracing::info!(filename = %path.display(), totalDuration = ?took, "Completed loading of configuration file");
             }
             Err(error) => {
                 self.0.state.config.write().success = false;
+                self.0.state.notify(RELOAD_FAILED, true);
                 self.0.metrics.reload_successful.set(0.0);
                 tracing::error!(component = "main", err = %error, "Error reloading config");
             }
@@ -574,6 +642,7 @@ impl Reloader {
         let Some(scraping) = self.0.scraping.get() else {
             return Err("the server is starting".into());
         };
+        self.0.queries.log_to(&config.global.query_log_file)?;
         scraping.apply(config)?;
         let jobs: Vec<(String, Vec<SdConfig>)> = config
             .scrape_configs

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use apiv1::notifications::Notifications;
 use apiv1::status::{BuildInfo, HeadStats, RuntimeInfo, Stat, StatusSource, TsdbStatus, WalReplay};
 use apiv1::time::format_rfc3339;
 use configfile::Config;
-use env::Clock;
+use env::{Clock, Registry};
 use parking_lot::RwLock;
 use tsdb::ReplayProgress;
 
+use crate::features::Features;
 use crate::retention::Retention;
 use crate::storage::LateDb;
 
@@ -30,6 +32,12 @@ pub struct ServerState {
     pub db: LateDb,
     /// How far its log is read.
     pub replay: ReplayProgress,
+    /// What it can do and has switched on.
+    pub features: Features,
+    /// What the user should know of now.
+    pub notifications: Notifications,
+    /// Its metrics.
+    pub registry: Registry,
     /// Whether queries can be answered.
     pub ready: AtomicBool,
     /// Whether the stop was called for.
@@ -48,6 +56,13 @@ pub struct Applied {
     pub time: i64,
     /// How long data stays.
     pub retention: Retention,
+}
+
+impl ServerState {
+    /// From now on `text` holds or does not, for the user to know.
+    pub fn notify(&self, text: &str, holds: bool) {
+        self.notifications.set(text, holds, self.clock.now());
+    }
 }
 
 impl StatusSource for ServerState {
@@ -139,6 +154,22 @@ impl StatusSource for ServerState {
             max: shown(max),
             current: shown(current),
         }
+    }
+
+    fn features(&self) -> Features {
+        self.features.clone()
+    }
+
+    fn notifications(&self) -> Notifications {
+        self.notifications.clone()
+    }
+
+    fn self_metrics(&self) -> Vec<model::MetricFamily> {
+        self.registry.gather()
+    }
+
+    fn external_labels(&self) -> model::Labels {
+        self.config.read().config.global.external_labels.clone()
     }
 
     fn is_ready(&self) -> bool {

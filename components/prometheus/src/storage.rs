@@ -2,8 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use apiv1::admin::Admin;
+use apiv1::exemplars::ExemplarSource;
+use env::{Clock, Random};
+use model::{Exemplar, Labels, Matcher};
+use parking_lot::Mutex;
 use storage::{Querier, Queryable, StorageError, TimeRange};
-use tsdb::Db;
+use tsdb::{Db, DbError};
 
 /// A database to come.
 #[derive(Clone, Default)]
@@ -27,5 +32,57 @@ impl Queryable for LateDb {
             Some(db) => db.querier(range),
             None => Err(StorageError::NotReady),
         }
+    }
+}
+
+impl ExemplarSource for LateDb {
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, StorageError> {
+        let db = self.get().ok_or(StorageError::NotReady)?;
+        Ok(db.exemplars(range, sets))
+    }
+}
+
+/// Changes of the database, for those who may.
+pub struct DbAdmin {
+    /// What is changed.
+    pub db: LateDb,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for the names of snapshots.
+    pub random: Mutex<Random>,
+}
+
+impl DbAdmin {
+    fn db(&self) -> Result<&Arc<Db>, StorageError> {
+        self.db.get().ok_or(StorageError::NotReady)
+    }
+}
+
+fn failed(error: DbError) -> StorageError {
+    StorageError::Other(error.to_string())
+}
+
+impl Admin for DbAdmin {
+    fn delete_series(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), StorageError> {
+        self.db()?.delete_series(matchers, range).map_err(failed)
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StorageError> {
+        self.db()?.clean_tombstones().map_err(failed)
+    }
+
+    fn snapshot(&self, with_head: bool) -> Result<String, StorageError> {
+        let db = self.db()?;
+        let time = apiv1::time::format_rfc3339(Some(self.clock.now() / 1000 * 1000));
+        let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        let name = format!("{time}-{:016x}", self.random.lock().next_u64());
+        let dir = db.dir().join("snapshots").join(&name);
+        db.snapshot(&dir, with_head)
+            .map_err(|e| StorageError::Other(format!("create snapshot: {e}")))?;
+        Ok(name)
     }
 }

@@ -1,16 +1,23 @@
 //! The API's view of what is scraped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use apiv1::targets::{ActiveTarget, PoolTargets, TargetFamily, TargetSource};
 use apiv1::time::format_rfc3339;
+use configfile::scrape::ScrapeConfig;
 use model::duration::format_duration;
+use model::relabel::RelabelRule;
 use scrape::{Manager, Target};
+
+use crate::status::ServerState;
 
 /// Targets of a scrape manager.
 pub struct ScrapedTargets {
     /// Whose.
     pub manager: Manager,
+    /// The configuration in force.
+    pub state: Arc<ServerState>,
     /// The name others know this machine by, in place of a local address.
     pub host: String,
 }
@@ -51,6 +58,25 @@ impl TargetSource for ScrapedTargets {
             })
             .collect()
     }
+
+    fn pool_config(&self, pool: &str) -> Option<String> {
+        job_of(&self.state, pool, configfile::print::print_scrape_config)
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        job_of(&self.state, pool, |job| job.relabel_configs.clone())
+    }
+}
+
+/// Something of a job, if there is such a job.
+pub fn job_of<T>(
+    state: &ServerState,
+    job: &str,
+    take: impl FnOnce(&ScrapeConfig) -> T,
+) -> Option<T> {
+    let applied = state.config.read();
+    let jobs = &applied.config.scrape_configs;
+    jobs.iter().find(|config| config.job_name == job).map(take)
 }
 
 impl ScrapedTargets {

@@ -37,6 +37,8 @@ pub struct Web {
     pub lifecycle: bool,
     /// Before all paths.
     pub prefix: String,
+    /// Milliseconds that federation looks back.
+    pub lookback_delta: i64,
 }
 
 type Shared = State<Arc<Web>>;
@@ -46,16 +48,22 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
     let pages = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics).layer(CompressionLayer::new()))
+        .route(
+            "/federate",
+            get(crate::federate::federate).layer(CompressionLayer::new()),
+        )
         .route("/version", get(version))
         .route(
             "/-/healthy",
             get(|| async { "Prometheus Server is Healthy.\n" }),
         )
         .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload).put(reload).fallback(wrong_method))
-        .route("/-/quit", post(quit).put(quit).fallback(wrong_method))
+        .route("/-/reload", post(reload).put(reload).get(wrong_method))
+        .route("/-/quit", post(quit).put(quit).get(wrong_method))
         .with_state(web.clone())
         .nest("/api/v1", api)
+        .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
+        .layer(axum::middleware::from_fn(methods))
         .layer(axum::middleware::from_fn_with_state(web.clone(), count));
     if web.prefix.is_empty() {
         return pages;
@@ -64,6 +72,12 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
     Router::new()
         .nest(&web.prefix, pages)
         .route("/", get(move || async move { Redirect::to(&home) }))
+}
+
+/// Health can be asked for by `HEAD`, and nothing else.
+async fn methods(request: Request, next: Next) -> Response<Body> {
+    let takes_head = |path: &str| path.ends_with("/-/healthy") || path.ends_with("/-/ready");
+    apiv1::methods::strict(takes_head, request, next).await
 }
 
 /// What there is to see until the console is there.

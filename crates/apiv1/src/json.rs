@@ -189,7 +189,8 @@ fn push_list<T>(out: &mut Vec<u8>, items: &[T], push: impl Fn(&mut Vec<u8>, &T))
     out.push(b']');
 }
 
-fn push_sample(out: &mut Vec<u8>, sample: &Sample) {
+/// Appends a sample of a vector.
+pub fn push_sample(out: &mut Vec<u8>, sample: &Sample) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &sample.labels);
     match &sample.value {
@@ -209,7 +210,8 @@ fn push_sample(out: &mut Vec<u8>, sample: &Sample) {
     out.extend_from_slice(b"]}");
 }
 
-fn push_series(out: &mut Vec<u8>, series: &ResultSeries) {
+/// Appends a series of a matrix.
+pub fn push_series(out: &mut Vec<u8>, series: &ResultSeries) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &series.labels);
     if !series.floats.is_empty() {

@@ -1,11 +1,15 @@
 //! Parameters of a request: from its URL and, for forms, from its body.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
+use axum::extract::{ConnectInfo, OriginalUri};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use model::Matcher;
 
 use crate::error::ApiError;
+use crate::observe::Caller;
 use crate::time::{ALL_TIME, parse_step, parse_time};
 
 /// The longest form that is read; queries of machines are long, but not this long.
@@ -13,12 +17,13 @@ const MAX_FORM: usize = 10 << 20;
 
 /// Names and values, those of the body first.
 #[derive(Clone, Debug, Default)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params(Vec<(String, String)>, Caller);
 
 impl Params {
     /// Reads a request to its end.
     pub async fn of(request: Request<Body>) -> Result<Params, ApiError> {
         let (head, body) = request.into_parts();
+        let caller = caller_of(&head);
         let mut pairs = Vec::new();
         let is_form = head
             .headers
@@ -34,12 +39,34 @@ impl Params {
             pairs.extend(parse(&body.to_bytes()));
         }
         pairs.extend(parse(head.uri.query().unwrap_or("").as_bytes()));
-        Ok(Params(pairs))
+        Ok(Params(pairs, caller))
     }
 
     /// Parameters of a URL's query alone.
     pub fn of_query(query: &str) -> Params {
-        Params(parse(query.as_bytes()))
+        Params(parse(query.as_bytes()), Caller::default())
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.1
+    }
+
+    /// A boolean in any of the spellings that upstream takes; `false` when absent.
+    pub fn switch(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            other => {
+                let quoted = model::labels::go_quote(other);
+                Err(ApiError::parameter(
+                    name,
+                    format!(
+                        "unable to parse boolean: strconv.ParseBool: parsing {quoted}: invalid syntax"
+                    ),
+                ))
+            }
+        }
     }
 
     /// The first value of a name; `""` when absent.
@@ -121,6 +148,21 @@ impl Params {
                 Ok(matchers)
             })
             .collect()
+    }
+}
+
+fn caller_of(head: &http::request::Parts) -> Caller {
+    let client = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    let path = head
+        .extensions
+        .get::<OriginalUri>()
+        .map_or(&head.uri, |original| &original.0);
+    Caller {
+        client: client
+            .map(|address| address.0.ip().to_string())
+            .unwrap_or_default(),
+        method: head.method.to_string(),
+        path: path.path().to_string(),
     }
 }
 

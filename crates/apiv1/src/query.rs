@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{QueryOptions, QueryResult, QueryStats, Value};
+use promql::{QueryError, QueryOptions, QueryResult, QueryStats, Value};
+use storage::Queryable;
 
 use crate::control::Deadline;
 use crate::error::ApiError;
-use crate::json::{push_query_value, push_time};
+use crate::json::push_time;
+use crate::observe::{Caller, EndedQuery, Measured, Timings};
 use crate::params::Params;
 use crate::respond::{Handled, Reply};
+use crate::result::ResultText;
 use crate::router::Api;
 
 /// The most steps a range query may have, less one.
@@ -39,7 +42,7 @@ impl Common {
         Ok(Common {
             limit,
             timeout: read_timeout(params, api)?,
-            options: read_options(params)?,
+            options: read_options(params, api)?,
             stats: read_stats(params),
         })
     }
@@ -52,7 +55,7 @@ fn read_timeout(params: &Params, api: &Api) -> Result<Duration, ApiError> {
     Ok(asked.map_or(api.query_timeout, |asked| asked.min(api.query_timeout)))
 }
 
-fn read_options(params: &Params) -> Result<QueryOptions, ApiError> {
+fn read_options(params: &Params, api: &Api) -> Result<QueryOptions, ApiError> {
     let lookback = match params.get("lookback_delta") {
         "" => 0,
         text => crate::time::parse_step(text).map_err(|e| {
@@ -61,7 +64,7 @@ fn read_options(params: &Params) -> Result<QueryOptions, ApiError> {
     };
     Ok(QueryOptions {
         lookback_delta_ms: lookback,
-        per_step_stats: params.get("stats") == "all",
+        per_step_stats: api.per_step_stats && params.get("stats") == "all",
         ..QueryOptions::default()
     })
 }
@@ -74,17 +77,27 @@ fn read_stats(params: &Params) -> StatsWish {
     }
 }
 
+/// What a query is, for those who watch.
+struct Asked {
+    query: String,
+    start: i64,
+    end: i64,
+    step: i64,
+    caller: Caller,
+}
+
 /// `/query`
 pub async fn instant(api: Arc<Api>, params: Params) -> Handled {
     let time = params.time_or("time", api.clock.now())?;
     let common = Common::read(&params, &api)?;
-    let query = params.get("query").to_string();
-    let options = common.options;
-    let run = move |api: &Api, control: &Deadline| {
-        let engine = api.engine.clone();
-        engine.instant_with(&*api.queryable, &query, time, &options, control)
+    let asked = Asked {
+        query: params.get("query").to_string(),
+        start: time,
+        end: time,
+        step: 0,
+        caller: params.caller().clone(),
     };
-    finish(api, common, run).await
+    finish(api, common, asked).await
 }
 
 /// `/query_range`
@@ -111,29 +124,38 @@ pub async fn range(api: Arc<Api>, params: Params) -> Handled {
         ));
     }
     let common = Common::read(&params, &api)?;
-    let query = params.get("query").to_string();
-    let options = common.options;
-    let run = move |api: &Api, control: &Deadline| {
-        let engine = api.engine.clone();
-        engine.range_with(
-            &*api.queryable,
-            &query,
-            (start, end, step),
-            &options,
-            control,
-        )
+    let asked = Asked {
+        query: params.get("query").to_string(),
+        start,
+        end,
+        step,
+        caller: params.caller().clone(),
     };
-    finish(api, common, run).await
+    finish(api, common, asked).await
 }
 
-/// Runs a query on a thread that may compute, and encodes its answer there.
-async fn finish(
-    api: Arc<Api>,
-    common: Common,
-    run: impl FnOnce(&Api, &Deadline) -> Result<QueryResult, promql::QueryError> + Send + 'static,
-) -> Handled {
+impl Asked {
+    fn run(
+        &self,
+        api: &Api,
+        storage: &dyn Queryable,
+        options: &QueryOptions,
+        control: &Deadline,
+    ) -> Result<QueryResult, QueryError> {
+        let (engine, query) = (&api.engine, &self.query);
+        if self.step == 0 {
+            return engine.instant_with(storage, query, self.start, options, control);
+        }
+        let times = (self.start, self.end, self.step);
+        engine.range_with(storage, query, times, options, control)
+    }
+}
+
+/// Runs a query on a thread that may compute, and encodes the start of its answer there.
+async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
     let started = api.clock.monotonic();
     let deadline = Deadline::after(api.clock.clone(), common.timeout);
+    // The handler is dropped when the client goes away.
     let _guard = deadline.guard();
     let queued =
         tokio::time::timeout(common.timeout, api.query_slots.clone().acquire_owned()).await;
@@ -143,13 +165,27 @@ async fn finish(
             message: "query timed out in query queue".into(),
         });
     };
-    let in_queue = api.clock.monotonic().saturating_sub(started);
+    let queue = api.clock.monotonic().saturating_sub(started);
     let work = move || {
+        let running = api.observer.begin(&asked.query);
         let began = api.clock.monotonic();
-        let result = run(&api, &deadline);
-        let took = api.clock.monotonic().saturating_sub(began);
+        let storage = Measured::new(&*api.queryable, &api.clock);
+        let result = asked.run(&api, &storage, &common.options, &deadline);
+        let timings = Timings {
+            queue,
+            eval: api.clock.monotonic().saturating_sub(began),
+            preparation: storage.spent(),
+        };
         drop(slot);
-        encode(result?, &common, in_queue, took)
+        drop(running);
+        if api.observer.wants_ended() {
+            tell(&api, &asked, &result, &timings);
+        }
+        encode(
+            result.map_err(|e| api.limits.explain(e))?,
+            &common,
+            &timings,
+        )
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(handled) => handled,
@@ -159,16 +195,32 @@ async fn finish(
     }
 }
 
-fn encode(mut result: QueryResult, common: &Common, in_queue: Duration, took: Duration) -> Handled {
+fn tell(api: &Api, asked: &Asked, result: &Result<QueryResult, QueryError>, timings: &Timings) {
+    let none = QueryStats::default();
+    let stats = result.as_ref().map_or(&none, |result| &result.stats);
+    let mut text = Vec::new();
+    push_stats(&mut text, stats, timings);
+    api.observer.ended(&EndedQuery {
+        query: &asked.query,
+        start: asked.start,
+        end: asked.end,
+        step: asked.step,
+        error: result.as_ref().err().map(|error| error.message.as_str()),
+        stats: std::str::from_utf8(&text).unwrap_or("{}"),
+        caller: &asked.caller,
+    });
+}
+
+fn encode(mut result: QueryResult, common: &Common, timings: &Timings) -> Handled {
     let mut warnings = std::mem::take(&mut result.annotations.warnings);
     let infos = std::mem::take(&mut result.annotations.infos);
     if common.limit > 0 && truncate(&mut result.value, common.limit) {
         warnings.push(TRUNCATED.to_string());
     }
-    let mut data = vec![b'{'];
-    push_query_value(&mut data, &result.value);
+    let mut tail = Vec::new();
     if common.stats != StatsWish::None {
-        push_stats(&mut data, &result.stats, in_queue, took);
+        tail.extend_from_slice(b",\"stats\":");
+        push_stats(&mut tail, &result.stats, timings);
     }
     if let StatsWish::Deprecated(value) = &common.stats {
         let value = model::labels::go_quote(value);
@@ -176,9 +228,10 @@ fn encode(mut result: QueryResult, common: &Common, in_queue: Duration, took: Du
             "value {value} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""
         ));
     }
-    data.push(b'}');
+    let (data, rest) = ResultText::start(result.value, tail);
     Ok(Reply {
         data,
+        rest,
         warnings,
         infos,
     })
@@ -194,12 +247,17 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
     true
 }
 
-fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, in_queue: Duration, took: Duration) {
-    let (queue, took) = (in_queue.as_secs_f64(), took.as_secs_f64());
-    let total = queue + took;
+fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, timings: &Timings) {
+    let seconds = |time: Duration| time.as_secs_f64();
+    let inner = timings.eval.saturating_sub(timings.preparation);
     out.extend_from_slice(
         format!(
-            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{took},\"resultSortTime\":0,\"queryPreparationTime\":0,\"innerEvalTime\":{took},\"execQueueTime\":{queue},\"execTotalTime\":{total}}},\"samples\":{{"
+            "{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":0,\"queryPreparationTime\":{},\"innerEvalTime\":{},\"execQueueTime\":{},\"execTotalTime\":{}}},\"samples\":{{",
+            seconds(timings.eval),
+            seconds(timings.preparation),
+            seconds(inner),
+            seconds(timings.queue),
+            seconds(timings.queue + timings.eval),
         )
         .as_bytes(),
     );

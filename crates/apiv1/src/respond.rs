@@ -5,12 +5,15 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::error::ApiError;
 use crate::json::push_string;
+use crate::stream::{Pieces, Rest};
 
 /// An answer: the JSON of its data, with warnings and infos.
 #[derive(Debug, Default)]
 pub struct Reply {
-    /// JSON.
+    /// JSON; empty when there is nothing to say.
     pub data: Vec<u8>,
+    /// The rest of `data`, while it is being made.
+    pub rest: Option<Rest>,
     /// What is probably wrong.
     pub warnings: Vec<String>,
     /// What may be.
@@ -50,10 +53,15 @@ pub type Handled = Result<Reply, ApiError>;
 /// Puts the envelope around.
 pub fn respond(handled: Handled) -> Response<Body> {
     let (status, body) = match handled {
+        Ok(reply) if reply.data.is_empty() && reply.rest.is_none() => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
         Ok(reply) => (StatusCode::OK, success(reply)),
-        Err(error) => (error.kind.status(), failure(&error)),
+        Err(error) => (error.kind.status(), Body::from(failure(&error))),
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -62,14 +70,15 @@ pub fn respond(handled: Handled) -> Response<Body> {
     response
 }
 
-fn success(reply: Reply) -> Vec<u8> {
-    let mut out = Vec::with_capacity(reply.data.len() + 64);
-    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
-    out.extend_from_slice(&reply.data);
-    push_notes(&mut out, "warnings", &reply.warnings);
-    push_notes(&mut out, "infos", &reply.infos);
-    out.push(b'}');
-    out
+fn success(mut reply: Reply) -> Body {
+    let mut last = Vec::new();
+    push_notes(&mut last, "warnings", &reply.warnings);
+    push_notes(&mut last, "infos", &reply.infos);
+    last.push(b'}');
+    // In place: what is long is not copied for its envelope.
+    let mut first = reply.data;
+    first.splice(0..0, b"{\"status\":\"success\",\"data\":".iter().copied());
+    Body::new(Pieces::new(first.into(), reply.rest.take(), last.into()))
 }
 
 fn push_notes(out: &mut Vec<u8>, name: &str, notes: &[String]) {

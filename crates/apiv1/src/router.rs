@@ -8,20 +8,28 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
-use axum::routing::{MethodFilter, any, get, on};
+use axum::routing::{MethodFilter, any, get, on, post};
 use env::Clock;
 use http::{HeaderValue, Response, StatusCode};
-use promql::Engine;
+use promql::{Engine, ErrorKind, QueryError};
 use storage::Queryable;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
+use crate::admin::Admin;
 use crate::cors::{CorsOrigin, add_headers};
+use crate::exemplars::ExemplarSource;
+use crate::methods::{first_encoding, preflight, strict_without_head};
+use crate::observe::QueryObserver;
 use crate::params::Params;
+use crate::remote_read::RemoteReadLimits;
 use crate::respond::{Handled, respond};
 use crate::status::StatusSource;
 use crate::targets::TargetSource;
-use crate::{query, series, status, targets};
+use crate::{
+    admin, exemplars, notifications, query, relabel_steps, remote_read, self_metrics, series,
+    status, targets,
+};
 
 /// What the handlers work with.
 pub struct Api {
@@ -35,10 +43,46 @@ pub struct Api {
     pub query_timeout: Duration,
     /// As many permits as queries may run at one time.
     pub query_slots: Arc<Semaphore>,
+    /// Whether `stats=all` tells of every step.
+    pub per_step_stats: bool,
+    /// How limits are told of.
+    pub limits: LimitNames,
+    /// Who is told of queries.
+    pub observer: Arc<dyn QueryObserver>,
+    /// Exemplars.
+    pub exemplars: Arc<dyn ExemplarSource>,
+    /// Changes of the data; `None` where they are not allowed.
+    pub admin: Option<Arc<dyn Admin>>,
+    /// Limits of remote read.
+    pub remote_read: RemoteReadLimits,
     /// Targets.
     pub targets: Arc<dyn TargetSource>,
     /// The server itself.
     pub status: Arc<dyn StatusSource>,
+}
+
+/// The flags behind limits, so that who hits one knows which to raise.
+#[derive(Clone, Debug, Default)]
+pub struct LimitNames {
+    /// Samples of a query: the flag with its value.
+    pub samples: String,
+    /// Time of a query: the flag with its value.
+    pub timeout: String,
+}
+
+impl LimitNames {
+    /// Adds the flag's name to an error that a limit made.
+    pub fn explain(&self, mut error: QueryError) -> QueryError {
+        let flag = match error.kind {
+            ErrorKind::Timeout => &self.timeout,
+            ErrorKind::Execution if error.message.contains("too many samples") => &self.samples,
+            _ => return error,
+        };
+        if !flag.is_empty() {
+            error.message.push_str(&format!(" (limit: {flag})"));
+        }
+        error
+    }
 }
 
 type Shared = State<Arc<Api>>;
@@ -50,6 +94,7 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
         .route("/query_range", both(query::range))
         .route("/format_query", both(query::format))
         .route("/parse_query", both(query::parse))
+        .route("/query_exemplars", both(exemplars::query_exemplars))
         .route("/labels", both(series::label_names))
         .route("/label/{name}/values", get(label_values))
         .route("/series", both(series::series))
@@ -58,6 +103,8 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
             "/scrape_pools",
             get(|State(api): Shared| answer(targets::scrape_pools(api))),
         )
+        .route("/scrape_pools/config", one(relabel_steps::pool_config))
+        .route("/targets/relabel_steps", one(relabel_steps::relabel_steps))
         .route("/targets/metadata", one(targets::target_metadata))
         .route("/metadata", one(targets::metadata))
         .route(
@@ -81,6 +128,18 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
             "/status/tsdb/blocks",
             get(|State(api): Shared| answer(status::blocks(api))),
         )
+        .route("/status/self_metrics", one(self_metrics::self_metrics))
+        .route(
+            "/features",
+            get(|State(api): Shared| answer(status::features(api))),
+        )
+        .route("/read", post(remote_read::read))
+        .route("/admin/tsdb/delete_series", changes(admin::delete_series))
+        .route(
+            "/admin/tsdb/clean_tombstones",
+            changes(admin::clean_tombstones),
+        )
+        .route("/admin/tsdb/snapshot", changes(admin::snapshot))
         .layer(axum::middleware::from_fn_with_state(
             api.clone(),
             only_when_ready,
@@ -91,17 +150,39 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
             get(|State(api): Shared| answer(status::wal_replay(api))),
         )
         .route(
-            "/{*path}",
-            on(MethodFilter::OPTIONS, || async { StatusCode::NO_CONTENT }),
+            "/notifications",
+            get(|State(api): Shared| answer(notifications::list(api))),
         );
+    // Neither compressed as JSON is, nor bound to a state of the server.
+    let streams = Router::new().route("/notifications/live", get(notifications::live));
     when_ready
         .merge(always)
         .fallback(any(|| async {
             (StatusCode::NOT_FOUND, "404 page not found\n")
         }))
-        .with_state(api)
         .layer(CompressionLayer::new())
+        .layer(axum::middleware::from_fn(first_encoding))
+        .merge(streams)
+        .with_state(api)
+        .layer(axum::middleware::from_fn(strict_without_head))
+        .layer(axum::middleware::from_fn(preflight))
         .layer(axum::middleware::from_fn_with_state(origins, add_headers))
+}
+
+/// A handler of parameters that changes data, by POST and PUT.
+fn changes<F>(handler: fn(Arc<Api>, Params) -> F) -> axum::routing::MethodRouter<Arc<Api>>
+where
+    F: Future<Output = Handled> + Send + 'static,
+{
+    on(
+        MethodFilter::POST.or(MethodFilter::PUT),
+        move |State(api): Shared, request: Request| async move {
+            match Params::of(request).await {
+                Ok(params) => respond(handler(api, params).await),
+                Err(error) => respond(Err(error)),
+            }
+        },
+    )
 }
 
 /// A handler of parameters, by GET and POST.

@@ -133,7 +133,7 @@ pub async fn series(api: Arc<Api>, params: Params) -> Handled {
         Ok(Reply {
             data,
             warnings,
-            infos: Vec::new(),
+            ..Reply::default()
         })
     })
     .await

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::ApiError;
+use crate::notifications::Notifications;
 use crate::params::Params;
 use crate::respond::{Handled, Reply};
 use crate::router::Api;
@@ -134,6 +135,14 @@ pub trait StatusSource: Send + Sync {
     fn blocks(&self) -> Vec<serde_json::Value>;
     /// How far the log is read.
     fn wal_replay(&self) -> WalReplay;
+    /// What the server can do and has switched on, by category.
+    fn features(&self) -> BTreeMap<String, BTreeMap<String, bool>>;
+    /// What the user should know of now.
+    fn notifications(&self) -> Notifications;
+    /// The server's own metrics.
+    fn self_metrics(&self) -> Vec<model::MetricFamily>;
+    /// Labels for all that leaves the server.
+    fn external_labels(&self) -> model::Labels;
     /// Whether queries can be answered.
     fn is_ready(&self) -> bool;
     /// Whether the server is about to stop.
@@ -179,6 +188,11 @@ pub async fn tsdb(api: Arc<Api>, params: Params) -> Handled {
 /// `/status/tsdb/blocks`
 pub async fn blocks(api: Arc<Api>) -> Handled {
     Reply::of(&json!({ "blocks": api.status.blocks() }))
+}
+
+/// `/features`
+pub async fn features(api: Arc<Api>) -> Handled {
+    Reply::of(&api.status.features())
 }
 
 /// `/status/walreplay`

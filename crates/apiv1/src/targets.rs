@@ -68,6 +68,12 @@ pub trait TargetSource: Send + Sync {
 
     /// What targets say about families, of one family if it is named.
     fn families(&self, metric: Option<&str>) -> Vec<TargetFamily>;
+
+    /// A job's configuration as YAML.
+    fn pool_config(&self, pool: &str) -> Option<String>;
+
+    /// A job's rules for targets.
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<model::relabel::RelabelRule>>;
 }
 
 /// `/targets`

@@ -38,6 +38,13 @@ pub fn print(config: &Config) -> String {
     out.text
 }
 
+/// One job as YAML, as it stands in the whole.
+pub fn print_scrape_config(job: &ScrapeConfig) -> String {
+    let mut out = Writer::default();
+    print_job(&mut out, job);
+    out.text
+}
+
 /// Indented lines.
 #[derive(Default)]
 struct Writer {
