@@ -106,10 +106,10 @@ pub fn features_of(config: &ServerConfig) -> Features {
     ] {
         put("scrape", feature, is_on);
     }
-    for provider in ["file", "http", "static"] {
+    for provider in ["dns", "file", "http", "kubernetes", "static"] {
         put("service_discovery_providers", provider, true);
     }
-    for provider in configfile::sd::LACKING {
+    for provider in configfile::sd_vendor::MECHANISMS {
         put("service_discovery_providers", provider, false);
     }
     for (feature, is_on) in [

@@ -80,12 +80,35 @@ pub struct Oauth2 {
     pub scopes: Vec<String>,
     /// Where tokens come from.
     pub token_url: String,
+    /// `client_credentials` (also where it is empty) or the JWT bearer grant.
+    pub grant_type: String,
+    /// What the JWT bearer grant needs.
+    pub jwt: JwtGrant,
     /// More parameters of the token request.
     pub endpoint_params: Vec<(String, String)>,
     /// TLS towards the token server.
     pub tls: TlsConfig,
     /// Proxies towards the token server.
     pub proxy: ProxyConfig,
+}
+
+/// The fields of `oauth2` for [`Oauth2::JWT_BEARER`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JwtGrant {
+    /// The private key that signs, PEM.
+    pub key: Secret,
+    /// A file with it.
+    pub key_file: String,
+    /// Its name in the token's header.
+    pub key_id: String,
+    /// `RS256` (also where it is empty), `RS384` or `RS512`.
+    pub algorithm: String,
+    /// Who signs; the client where it is empty.
+    pub issuer: String,
+    /// For whom; the token server where it is empty.
+    pub audience: String,
+    /// More claims.
+    pub claims: Vec<(String, String)>,
 }
 
 /// `tls_config`
@@ -301,6 +324,7 @@ impl HttpClientConfig {
         }
         if let Some(oauth2) = &mut self.oauth2 {
             resolve(dir, &mut oauth2.client_secret_file);
+            resolve(dir, &mut oauth2.jwt.key_file);
             oauth2.tls.resolve_paths(dir);
         }
         for (_, values) in &mut self.headers {
@@ -336,6 +360,9 @@ impl BasicAuth {
 }
 
 impl Oauth2 {
+    /// The grant in which a signed token stands for the client's secret.
+    pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
     fn read(node: &Node, faults: &mut Faults) -> Result<Oauth2, ConfigError> {
         let mut fields = Fields::open(node, "config.OAuth2", faults);
         let mut oauth2 = Oauth2 {
@@ -346,6 +373,8 @@ impl Oauth2 {
                 .unwrap_or_default(),
             scopes: fields.strings("scopes", faults).unwrap_or_default(),
             token_url: fields.string("token_url", faults).unwrap_or_default(),
+            grant_type: fields.string("grant_type", faults).unwrap_or_default(),
+            jwt: JwtGrant::take(&mut fields, faults),
             ..Oauth2::default()
         };
         oauth2.endpoint_params = fields
@@ -365,12 +394,42 @@ impl Oauth2 {
         if oauth2.token_url.is_empty() {
             return refuse("oauth2 token_url must be configured");
         }
-        if !oauth2.client_secret.is_empty() && !oauth2.client_secret_file.is_empty() {
+        if oauth2.grant_type == Oauth2::JWT_BEARER {
+            if !["", "RS256", "RS384", "RS512"].contains(&oauth2.jwt.algorithm.as_str()) {
+                return refuse("valid signature algorithms are RS256, RS384 and RS512");
+            }
+            if !oauth2.jwt.key.is_empty() && !oauth2.jwt.key_file.is_empty() {
+                return refuse(
+                    "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+                );
+            }
+        } else if !oauth2.client_secret.is_empty() && !oauth2.client_secret_file.is_empty() {
             return refuse(
                 "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
             );
         }
         Ok(oauth2)
+    }
+}
+
+impl JwtGrant {
+    fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> JwtGrant {
+        let mut text = |name| fields.string(name, faults).unwrap_or_default();
+        let mut jwt = JwtGrant {
+            key: Secret::new(text("client_certificate_key")),
+            key_file: text("client_certificate_key_file"),
+            key_id: text("client_certificate_key_id"),
+            algorithm: text("signature_algorithm"),
+            issuer: text("iss"),
+            audience: text("audience"),
+            claims: Vec::new(),
+        };
+        jwt.claims = fields
+            .string_map("claims", faults)
+            .into_iter()
+            .map(|(name, value, _)| (name, value))
+            .collect();
+        jwt
     }
 }
 

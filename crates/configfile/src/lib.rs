@@ -3,15 +3,22 @@
 //! Text in, checked truth out; what is behind the fields (servers, discovery, rules) is known to their owners only.
 //! Files that a configuration refers to are read by the caller and handed in.
 
+pub mod alerting;
 pub mod decode;
 pub mod http_client;
+mod otlp;
 pub mod print;
 pub mod prometheus;
 pub mod relabel;
+pub mod remote;
 pub mod scrape;
 pub mod sd;
+pub mod sd_dns;
+pub mod sd_kubernetes;
+pub mod sd_vendor;
 pub mod secret;
 pub mod size;
+mod tracing;
 pub mod yaml;
 
 pub use decode::ConfigError;

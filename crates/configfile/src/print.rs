@@ -4,12 +4,17 @@ use model::Labels;
 use model::duration::format_duration;
 use model::relabel::{NameValidation, RelabelRule, RuleFields};
 
-use crate::http_client::HttpClientConfig;
+use self::discovery::print_discovery;
+use self::http_client::print_http_client;
+use self::remote::{print_alerting, print_remote_read, print_remote_write};
 use crate::prometheus::{Config, Global, StorageConfig};
+use crate::remote::{RemoteReadConfig, RemoteWriteConfig};
 use crate::scrape::{HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits};
-use crate::sd::SdConfig;
-use crate::secret::{HIDDEN, redact_url};
 use crate::size::format_size;
+
+mod discovery;
+mod http_client;
+mod remote;
 
 /// The configuration as YAML.
 pub fn print(config: &Config) -> String {
@@ -22,6 +27,7 @@ pub fn print(config: &Config) -> String {
         out.field("gogc", gogc);
         out.end();
     }
+    print_alerting(&mut out, &config.alerting);
     out.strings("rule_files", &config.rule_files);
     out.strings("scrape_config_files", &config.scrape_config_files);
     if !config.scrape_configs.is_empty() {
@@ -35,6 +41,36 @@ pub fn print(config: &Config) -> String {
     if config.storage != StorageConfig::default() {
         print_storage(&mut out, &config.storage);
     }
+    if !config.remote_write.is_empty() {
+        out.section("remote_write");
+        for remote in &config.remote_write {
+            out.item();
+            print_remote_write(&mut out, remote);
+        }
+        out.end();
+    }
+    if !config.remote_read.is_empty() {
+        out.section("remote_read");
+        for remote in &config.remote_read {
+            out.item();
+            print_remote_read(&mut out, remote);
+        }
+        out.end();
+    }
+    out.text
+}
+
+/// One entry of `remote_write` as YAML.
+pub fn print_remote_write_config(remote: &RemoteWriteConfig) -> String {
+    let mut out = Writer::default();
+    print_remote_write(&mut out, remote);
+    out.text
+}
+
+/// One entry of `remote_read` as YAML.
+pub fn print_remote_read_config(remote: &RemoteReadConfig) -> String {
+    let mut out = Writer::default();
+    print_remote_read(&mut out, remote);
     out.text
 }
 
@@ -102,6 +138,17 @@ impl Writer {
         for value in values {
             self.line(&format!("- {}", quote(value)));
         }
+    }
+
+    fn pairs(&mut self, name: &str, pairs: &[(String, String)]) {
+        if pairs.is_empty() {
+            return;
+        }
+        self.section(name);
+        for (name, value) in pairs {
+            self.text_field(&quote(name), value);
+        }
+        self.end();
     }
 
     fn labels(&mut self, name: &str, labels: &Labels) {
@@ -250,85 +297,6 @@ fn print_job(out: &mut Writer, job: &ScrapeConfig) {
     print_discovery(out, &job.sd_configs);
 }
 
-fn print_http_client(out: &mut Writer, http: &HttpClientConfig) {
-    if let Some(auth) = &http.basic_auth {
-        out.section("basic_auth");
-        out.filled("username", &auth.username);
-        out.filled("username_file", &auth.username_file);
-        if !auth.password.is_empty() {
-            out.field("password", HIDDEN);
-        }
-        out.filled("password_file", &auth.password_file);
-        out.end();
-    }
-    if let Some(authorization) = &http.authorization {
-        out.section("authorization");
-        out.filled("type", &authorization.kind);
-        if !authorization.credentials.is_empty() {
-            out.field("credentials", HIDDEN);
-        }
-        out.filled("credentials_file", &authorization.credentials_file);
-        out.end();
-    }
-    if let Some(oauth2) = &http.oauth2 {
-        out.section("oauth2");
-        out.filled("client_id", &oauth2.client_id);
-        if !oauth2.client_secret.is_empty() {
-            out.field("client_secret", HIDDEN);
-        }
-        out.filled("client_secret_file", &oauth2.client_secret_file);
-        out.strings("scopes", &oauth2.scopes);
-        out.filled("token_url", &redact_url(&oauth2.token_url));
-        out.end();
-    }
-    print_tls(out, http);
-    out.field("follow_redirects", http.follow_redirects);
-    out.field("enable_http2", http.enable_http2);
-    out.filled("proxy_url", &redact_url(&http.proxy.url));
-    out.filled("no_proxy", &http.proxy.no_proxy);
-    if http.proxy.from_environment {
-        out.field("proxy_from_environment", true);
-    }
-    if !http.headers.is_empty() {
-        out.section("http_headers");
-        for (name, values) in &http.headers {
-            out.section(&quote(name));
-            out.strings("values", &values.values);
-            out.strings("secrets", &vec![HIDDEN.to_string(); values.secrets.len()]);
-            out.strings("files", &values.files);
-            out.end();
-        }
-        out.end();
-    }
-}
-
-fn print_tls(out: &mut Writer, http: &HttpClientConfig) {
-    let tls = &http.tls;
-    if *tls == crate::http_client::TlsConfig::default() {
-        return;
-    }
-    out.section("tls_config");
-    out.filled("ca", &tls.ca);
-    out.filled("cert", &tls.cert);
-    if !tls.key.is_empty() {
-        out.field("key", HIDDEN);
-    }
-    out.filled("ca_file", &tls.ca_file);
-    out.filled("cert_file", &tls.cert_file);
-    out.filled("key_file", &tls.key_file);
-    out.filled("server_name", &tls.server_name);
-    out.field("insecure_skip_verify", tls.insecure_skip_verify);
-    for (name, version) in [
-        ("min_version", tls.min_version),
-        ("max_version", tls.max_version),
-    ] {
-        if let Some(version) = version {
-            out.field(name, version.as_str());
-        }
-    }
-    out.end();
-}
-
 fn print_rules(out: &mut Writer, name: &str, rules: &[RelabelRule]) {
     if rules.is_empty() {
         return;
@@ -356,44 +324,6 @@ fn print_rules(out: &mut Writer, name: &str, rules: &[RelabelRule]) {
         out.field("action", rule.action.as_str());
     }
     out.end();
-}
-
-fn print_discovery(out: &mut Writer, configs: &[SdConfig]) {
-    let mut last = "";
-    for config in configs {
-        let section = match config {
-            SdConfig::Static(_) => "static_configs",
-            SdConfig::File(_) => "file_sd_configs",
-            SdConfig::Http(_) => "http_sd_configs",
-            SdConfig::Lacking(_) => continue,
-        };
-        if section != last {
-            out.line(&format!("{section}:"));
-            last = section;
-        }
-        out.depth += 1;
-        out.item();
-        match config {
-            SdConfig::Static(group) => {
-                out.strings("targets", &group.targets);
-                if group.targets.is_empty() {
-                    out.line("targets: []");
-                }
-                out.labels("labels", &group.labels);
-            }
-            SdConfig::File(file) => {
-                out.strings("files", &file.files);
-                out.field("refresh_interval", format_duration(file.refresh_interval));
-            }
-            SdConfig::Http(http) => {
-                print_http_client(out, &http.http);
-                out.field("refresh_interval", format_duration(http.refresh_interval));
-                out.text_field("url", &redact_url(&http.url));
-            }
-            SdConfig::Lacking(_) => {}
-        }
-        out.depth -= 1;
-    }
 }
 
 fn print_storage(out: &mut Writer, storage: &StorageConfig) {

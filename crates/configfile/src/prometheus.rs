@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use model::Labels;
 use model::relabel::NameValidation;
 
+use crate::alerting::AlertingConfig;
 use crate::decode::{ConfigError, Faults, Fields};
+use crate::remote::{RemoteReadConfig, RemoteWriteConfig, unique_names};
 use crate::scrape::{
     HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits, ScrapeProtocol, take_escaping,
     take_protocols, take_validation,
@@ -25,6 +27,12 @@ pub struct Config {
     pub scrape_config_files: Vec<String>,
     /// Globs of rule files.
     pub rule_files: Vec<String>,
+    /// Where alerts go.
+    pub alerting: AlertingConfig,
+    /// Where samples go.
+    pub remote_write: Vec<RemoteWriteConfig>,
+    /// Who else is asked in queries.
+    pub remote_read: Vec<RemoteReadConfig>,
     /// Storage.
     pub storage: StorageConfig,
     /// `runtime.gogc`, kept because it is shown again; it has no meaning here.
@@ -330,11 +338,44 @@ impl Config {
         if let Some(storage) = fields.take("storage") {
             config.storage = StorageConfig::read(storage, faults)?;
         }
-        for section in ["alerting", "remote_write", "remote_read", "tracing", "otlp"] {
-            if let Some(node) = fields.take(section)
-                && has_content(node)
-            {
-                config.not_carried_out.push((section, node.line));
+        let validation = config.global.name_validation;
+        let lines: Vec<(&'static str, usize)> = ["alerting", "remote_write", "remote_read"]
+            .into_iter()
+            .filter_map(|section| {
+                Some((
+                    section,
+                    fields.peek(section).filter(|n| has_content(n))?.line,
+                ))
+            })
+            .collect();
+        config.not_carried_out.extend(lines);
+        if let Some(node) = fields.take("alerting") {
+            config.alerting = AlertingConfig::read(node, validation, faults)?;
+        }
+        for node in fields.list("remote_write", faults) {
+            let remote = RemoteWriteConfig::read(node, validation, faults)?;
+            config.remote_write.push(remote);
+            let names = config.remote_write.iter().map(|r| r.name.as_str());
+            unique_names("remote write", names, node.line)?;
+        }
+        for node in fields.list("remote_read", faults) {
+            config
+                .remote_read
+                .push(RemoteReadConfig::read(node, faults)?);
+            let names = config.remote_read.iter().map(|r| r.name.as_str());
+            unique_names("remote read", names, node.line)?;
+        }
+        if let Some(node) = fields.take("tracing").filter(|node| has_content(node)) {
+            crate::tracing::check(node, faults)?;
+            config.not_carried_out.push(("tracing", node.line));
+        }
+        if let Some(node) = fields.take("otlp") {
+            crate::otlp::check(node, validation, faults)?;
+            if has_content(node) {
+                let line = node.line;
+                config.warnings.push(format!(
+                    "line {line}: otlp: this build takes no OTLP, so its settings have no effect"
+                ));
             }
         }
         if !config.rule_files.is_empty() {
@@ -404,6 +445,13 @@ impl Config {
         for job in &mut self.scrape_configs {
             job.resolve_paths(dir);
         }
+        self.alerting.resolve_paths(dir);
+        for remote in &mut self.remote_write {
+            remote.resolve_paths(dir);
+        }
+        for remote in &mut self.remote_read {
+            remote.resolve_paths(dir);
+        }
     }
 
     /// The jobs by name.
@@ -418,7 +466,9 @@ impl Config {
     pub fn lacking_discovery(&self) -> Vec<(&str, &'static str)> {
         let lacking = |config: &SdConfig| match config {
             SdConfig::Lacking(name) => Some(*name),
-            SdConfig::Static(_) | SdConfig::File(_) | SdConfig::Http(_) => None,
+            SdConfig::Dns(_) => Some("dns"),
+            SdConfig::Kubernetes(_) => Some("kubernetes"),
+            _ => None,
         };
         self.scrape_configs
             .iter()
@@ -437,13 +487,9 @@ impl ScrapeConfig {
     fn resolve_paths(&mut self, dir: &Path) {
         resolve(dir, &mut self.scrape_failure_log_file);
         self.http.resolve_paths(dir);
-        for config in &mut self.sd_configs {
-            match config {
-                SdConfig::File(file) => file.files.iter_mut().for_each(|path| resolve(dir, path)),
-                SdConfig::Http(http) => http.http.resolve_paths(dir),
-                SdConfig::Static(_) | SdConfig::Lacking(_) => {}
-            }
-        }
+        self.sd_configs
+            .iter_mut()
+            .for_each(|sd| sd.resolve_paths(dir));
     }
 }
 

@@ -464,7 +464,7 @@ fn read_params(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<(String, Vec
 }
 
 /// Without relabelling an address is final, so it can be judged at load time.
-fn check_static_addresses(sd_configs: &[SdConfig]) -> Result<(), String> {
+pub(crate) fn check_static_addresses(sd_configs: &[SdConfig]) -> Result<(), String> {
     for config in sd_configs {
         let SdConfig::Static(group) = config else {
             continue;

@@ -1,9 +1,15 @@
 //! Service discovery sections: where targets come from.
 
+use std::path::Path;
+
 use model::{Labels, labels::is_valid_label_name_legacy};
 
 use crate::decode::{self, ConfigError, Faults, Fields};
 use crate::http_client::HttpClientConfig;
+use crate::prometheus::resolve;
+use crate::sd_dns::{self, DnsSdConfig};
+use crate::sd_kubernetes::{self, KubernetesSdConfig};
+use crate::sd_vendor;
 use crate::yaml::{Node, Value};
 
 /// One section of `*_sd_configs` or of `static_configs`.
@@ -15,8 +21,27 @@ pub enum SdConfig {
     File(FileSdConfig),
     /// Targets from an HTTP server.
     Http(Box<HttpSdConfig>),
+    /// Targets from DNS.
+    Dns(DnsSdConfig),
+    /// Objects of a Kubernetes cluster.
+    Kubernetes(Box<KubernetesSdConfig>),
     /// A mechanism that upstream has and this build has not; carries its name (`consul`, ...).
     Lacking(&'static str),
+}
+
+impl SdConfig {
+    /// Makes relative paths count from `dir`.
+    pub(crate) fn resolve_paths(&mut self, dir: &Path) {
+        match self {
+            SdConfig::File(file) => file.files.iter_mut().for_each(|path| resolve(dir, path)),
+            SdConfig::Http(http) => http.http.resolve_paths(dir),
+            SdConfig::Kubernetes(kubernetes) => {
+                resolve(dir, &mut kubernetes.kubeconfig_file);
+                kubernetes.http.resolve_paths(dir);
+            }
+            SdConfig::Static(_) | SdConfig::Dns(_) | SdConfig::Lacking(_) => {}
+        }
+    }
 }
 
 /// A group of targets that share labels.
@@ -48,39 +73,6 @@ pub struct HttpSdConfig {
     pub http: HttpClientConfig,
 }
 
-/// The mechanisms that are known by name only.
-pub const LACKING: [&str; 27] = [
-    "aws",
-    "azure",
-    "consul",
-    "digitalocean",
-    "dns",
-    "docker",
-    "dockerswarm",
-    "ec2",
-    "ecs",
-    "eureka",
-    "gce",
-    "hetzner",
-    "ionos",
-    "kubernetes",
-    "kuma",
-    "lightsail",
-    "linode",
-    "marathon",
-    "nerve",
-    "nomad",
-    "openstack",
-    "ovhcloud",
-    "puppetdb",
-    "scaleway",
-    "serverset",
-    "triton",
-    "uyuni",
-];
-/// The rest of them (vultr, outscale, ... came later upstream).
-pub const LACKING_LATER: [&str; 5] = ["vultr", "outscale", "oci", "stackit", "elasticache"];
-
 /// Takes every discovery section out of a section's fields, in order of the file.
 pub fn take_sd_configs(
     fields: &mut Fields<'_>,
@@ -102,10 +94,18 @@ pub fn take_sd_configs(
     for node in fields.list("http_sd_configs", faults) {
         configs.push(SdConfig::Http(Box::new(read_http(node, faults)?)));
     }
-    for name in LACKING.iter().chain(&LACKING_LATER) {
-        let section = format!("{name}_sd_configs");
-        let count = fields.list(&section, faults).len();
-        configs.extend((0..count).map(|_| SdConfig::Lacking(name)));
+    for node in fields.list("dns_sd_configs", faults) {
+        configs.push(SdConfig::Dns(sd_dns::read(node, faults)?));
+    }
+    for node in fields.list("kubernetes_sd_configs", faults) {
+        let config = sd_kubernetes::read(node, faults)?;
+        configs.push(SdConfig::Kubernetes(Box::new(config)));
+    }
+    for name in sd_vendor::MECHANISMS {
+        for node in fields.list(&format!("{name}_sd_configs"), faults) {
+            sd_vendor::check(name, node, faults)?;
+            configs.push(SdConfig::Lacking(name));
+        }
     }
     Ok(configs)
 }

@@ -159,7 +159,7 @@ impl Manager {
                     config, agent, clock, registry, publish,
                 )))
             }
-            Merged::Dynamic(SdConfig::Static(_) | SdConfig::Lacking(_)) => None,
+            Merged::Dynamic(_) => None,
         };
         Provider {
             config: config.config().cloned(),

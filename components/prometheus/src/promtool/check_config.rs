@@ -175,7 +175,8 @@ fn check_job(job: &ScrapeConfig, out: &mut String) -> Result<(), Fault> {
                     check_target_files(pattern, job, out)?;
                 }
             }
-            SdConfig::Lacking(_) => {}
+            SdConfig::Kubernetes(kubernetes) => check_client(&kubernetes.http)?,
+            SdConfig::Dns(_) | SdConfig::Lacking(_) => {}
         }
     }
     Ok(())

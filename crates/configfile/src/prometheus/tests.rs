@@ -109,3 +109,26 @@ fn included_files_bring_jobs_and_know_their_folder() {
         "parsing YAML file /etc/p/jobs/x.yml: line 1: found multiple scrape configs with job name \"a\""
     );
 }
+
+#[test]
+fn alerting_and_remote_sections_are_printed_and_read_back() {
+    let text = "alerting:\n  alert_relabel_configs: [{action: labeldrop, regex: replica}]\n  alertmanagers:\n  - path_prefix: /am\n    basic_auth: {username: u, password: hunter2}\n    static_configs: [{targets: ['a:9093']}]\n\
+remote_write:\n- url: http://u:hunter2@h/push\n  name: far\n  headers: {X-Scope: t}\n  protobuf_message: io.prometheus.write.v2.Request\n  queue_config: {capacity: 7, sample_age_limit: 1h}\n  metadata_config: {send: false}\n  oauth2: {client_id: c, token_url: 'http://t', grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key: hunter2, claims: {a: b}}\n\
+remote_read:\n- url: http://r/read\n  required_matchers: {job: x}\n\
+scrape_configs:\n- job_name: k\n  kubernetes_sd_configs:\n  - role: pod\n    namespaces: {names: [a]}\n    selectors: [{role: pod, label: 'a=b'}]\n    attach_metadata: {node: true}\n  dns_sd_configs: [{names: [x], type: A, port: 80}]\n";
+    let config = parse(text).expect("loads");
+    let [remote] = &config.remote_write[..] else {
+        panic!("one remote write")
+    };
+    assert!(!remote.http.enable_http2 && config.remote_read[0].http.enable_http2);
+    assert_eq!((remote.queue.capacity, remote.queue.max_shards), (7, 50));
+    let printed = crate::print::print(&config);
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let again = parse(&printed).unwrap_or_else(|e| panic!("{e}\n{printed}"));
+    assert_eq!(crate::print::print(&again), printed);
+    assert_eq!(again.remote_read, config.remote_read);
+    assert_eq!(
+        again.scrape_configs[0].sd_configs,
+        config.scrape_configs[0].sd_configs
+    );
+}
