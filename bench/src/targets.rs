@@ -104,6 +104,7 @@ pub async fn start(pages: Arc<Pages>, shutdown: Shutdown) -> std::io::Result<u16
         vec![listener],
         router,
         ServerLimits::default(),
+        net::web_gate::WebGate::open(),
         shutdown,
     ));
     Ok(port)

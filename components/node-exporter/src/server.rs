@@ -7,6 +7,7 @@ use env::clock::Clock;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
 use net::shutdown::Shutdown;
+use net::web_gate::{WebConfigError, WebGate};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError};
@@ -29,6 +30,9 @@ pub enum RunError {
     /// An address is taken or does not exist.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The web configuration cannot be used.
+    #[error(transparent)]
+    Web(#[from] WebConfigError),
     /// A way of listening that is asked for and not available. Serving without it would be worse than not at all.
     #[error("{0} is not available in this build")]
     NotAvailable(&'static str),
@@ -40,6 +44,7 @@ pub struct Listening {
     pub addresses: Vec<String>,
     listeners: Vec<TcpListener>,
     exporter: Arc<NodeExporter>,
+    gate: Arc<WebGate>,
 }
 
 impl Listening {
@@ -50,6 +55,7 @@ impl Listening {
         let exporter = Arc::new(NodeExporter::new(config, clock)?);
         let names: Vec<&str> = exporter.collector_names().collect();
         tracing::info!(collectors = %names.join(","), "Enabled collectors");
+        let gate = WebGate::load(&exporter.config().web_config_file)?;
         let listeners = bind_all(&exporter.config().listen_addresses).await?;
         let addresses: Vec<String> = listeners
             .iter()
@@ -58,12 +64,17 @@ impl Listening {
             .collect();
         for address in &addresses {
             tracing::info!(%address, "Listening on");
-            tracing::info!(http2 = false, %address, "TLS is disabled.");
+            if gate.speaks_tls() {
+                tracing::info!(%address, "TLS is enabled.");
+            } else {
+                tracing::info!(http2 = false, %address, "TLS is disabled.");
+            }
         }
         Ok(Listening {
             addresses,
             listeners,
             exporter,
+            gate,
         })
     }
 
@@ -74,14 +85,18 @@ impl Listening {
             read_timeout: HEADER_TIMEOUT,
             shutdown_grace: SHUTDOWN_GRACE,
         };
-        serve(self.listeners, router(self.exporter), limits, shutdown).await;
+        serve(
+            self.listeners,
+            router(self.exporter),
+            limits,
+            self.gate,
+            shutdown,
+        )
+        .await;
     }
 }
 
 fn refuse_what_is_not_available(config: &Config) -> Result<(), RunError> {
-    if !config.web_config_file.is_empty() {
-        return Err(RunError::NotAvailable("--web.config.file"));
-    }
     if config.systemd_socket {
         return Err(RunError::NotAvailable("--web.systemd-socket"));
     }
@@ -151,7 +166,7 @@ mod tests {
             ..Config::default()
         })
         .await;
-        assert_eq!(error, "--web.config.file is not available in this build");
+        assert!(error.starts_with("web.yml: "), "{error}");
         let mut config = Config::default();
         config.paths.procfs = "/does/not/exist".into();
         let error = refused(config).await;

@@ -341,6 +341,8 @@ pub struct ServerConfig {
     pub listen: Vec<String>,
     /// The longest that a request's header may take.
     pub read_timeout: Duration,
+    /// `--web.config.file`, empty for none.
+    pub web_config_file: String,
     /// Connections at one time.
     pub max_connections: usize,
     /// Where others reach the server; empty for the host name.
@@ -452,11 +454,6 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
             "--agent: this build has no agent mode yet".into(),
         ));
     }
-    if !values.text("web.config.file").is_empty() {
-        return Err(UsageError(
-            "--web.config.file: this build cannot serve TLS or ask for passwords yet; run it behind something that does".into(),
-        ));
-    }
     for flag in [
         "web.enable-remote-write-receiver",
         "web.enable-otlp-receiver",
@@ -497,6 +494,7 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         auto_reload,
         listen: values.list("web.listen-address"),
         read_timeout: millis("web.read-timeout")?,
+        web_config_file: values.text("web.config.file").to_string(),
         max_connections: number(values, "web.max-connections")? as usize,
         external_url: external_url.trim_end_matches('/').to_string(),
         route_prefix: route_prefix(values.text("web.route-prefix"), external_url),

@@ -22,6 +22,7 @@ usage: promtool [flags] COMMAND ...
 Tooling for the Prometheus monitoring system.
 
   check config FILES...               whether configuration files are valid
+  check web-config FILES...           whether files for --web.config.file are valid
   check metrics                       advice on metrics from standard input
   check healthy | ready               whether a server is
   query instant SERVER EXPR           run an instant query
@@ -136,6 +137,7 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         ["check", "metrics", ..] => check::metrics(from(2), tool.input),
         ["check", "healthy", ..] => check::server(from(2), "/-/healthy").await,
         ["check", "ready", ..] => check::server(from(2), "/-/ready").await,
+        ["check", "web-config", ..] => check::web_config(from(2)),
         ["promql", "format", ..] => promql::format(from(2), &global),
         ["tsdb", "list", ..] => tsdb::list(from(2), tool),
         ["tsdb", "analyze", ..] => tsdb::analyze(from(2), tool),

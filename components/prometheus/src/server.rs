@@ -16,6 +16,7 @@ use env::{Clock, Disk, Registry};
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
 use net::shutdown::{Shutdown, ShutdownTrigger};
+use net::web_gate::{WebConfigError, WebGate};
 use ondisk::log::Compression;
 use parking_lot::RwLock;
 use scrape::Manager as Scraping;
@@ -73,6 +74,9 @@ pub enum ServerError {
     /// An address cannot be listened on.
     #[error("Unable to start web listener: {0}")]
     Listen(#[from] ListenError),
+    /// The web configuration cannot be used.
+    #[error("Unable to validate web configuration file: {0}")]
+    Web(#[from] WebConfigError),
     /// The data cannot be opened.
     #[error("opening storage failed: {0}")]
     Storage(#[from] DbError),
@@ -91,7 +95,10 @@ impl ServerError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ServerError::Config { .. } | ServerError::Flag(_) => 2,
-            ServerError::Listen(_) | ServerError::Storage(_) | ServerError::Apply { .. } => 1,
+            ServerError::Web(_)
+            | ServerError::Listen(_)
+            | ServerError::Storage(_)
+            | ServerError::Apply { .. } => 1,
         }
     }
 }
@@ -145,6 +152,7 @@ impl Server {
                 config.cors_origin
             ))
         })?;
+        let gate = WebGate::load(&config.web_config_file)?;
         let listeners = bind_all(&config.listen).await?;
         let addresses: Vec<String> = listeners
             .iter()
@@ -153,6 +161,11 @@ impl Server {
             .collect();
         for address in &addresses {
             tracing::info!(component = "web", address = %address, "Listening on");
+        }
+        if gate.speaks_tls() {
+            tracing::info!(component = "web", "TLS is enabled.");
+        } else {
+            tracing::info!(component = "web", "TLS is disabled.");
         }
         let registry = Registry::new();
         let metrics = ServerMetrics::new(&registry);
@@ -192,7 +205,7 @@ impl Server {
             ..ServerLimits::default()
         };
         // The pages stay until storage is closed, so that "stopping" can be seen.
-        let web = tokio::spawn(serve(listeners, routes, limits, stopped.clone()));
+        let web = tokio::spawn(serve(listeners, routes, limits, gate, stopped.clone()));
         Ok(Server {
             config,
             context,

@@ -65,6 +65,7 @@ pub async fn post(
     let transport = |e: &dyn std::fmt::Display| ClientError::Transport(e.to_string());
     let mut request = client
         .post(url)
+        .await
         .map_err(|e| transport(&e))?
         .header("Content-Type", "application/x-www-form-urlencoded");
     for (name, value) in headers {
@@ -86,6 +87,7 @@ pub async fn get(
     let url = format!("{url}?{}", query.finish());
     let request = client
         .get(&url)
+        .await
         .map_err(|e| ClientError::Transport(e.to_string()))?;
     finish(request.send().await).await
 }

@@ -157,6 +157,12 @@ impl TlsVersion {
         ("TLS13", TlsVersion::Tls13),
     ];
 
+    /// Reads upstream's name.
+    pub fn parse(word: &str) -> Option<TlsVersion> {
+        let found = TlsVersion::ALL.iter().find(|(name, _)| *name == word);
+        found.map(|(_, version)| *version)
+    }
+
     /// Upstream's name.
     pub fn as_str(self) -> &'static str {
         TlsVersion::ALL
@@ -462,9 +468,8 @@ impl TlsConfig {
             if word.is_empty() {
                 return Ok(None);
             }
-            let found = TlsVersion::ALL.iter().find(|(name, _)| *name == word);
-            found
-                .map(|(_, version)| Some(*version))
+            TlsVersion::parse(&word)
+                .map(Some)
                 .ok_or_else(|| ConfigError::at(node.line, format!("unknown TLS version: {word}")))
         });
         (tls.min_version, tls.max_version) = (min?, max?);

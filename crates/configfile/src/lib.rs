@@ -19,6 +19,7 @@ pub mod sd_vendor;
 pub mod secret;
 pub mod size;
 mod tracing;
+pub mod web;
 pub mod yaml;
 
 pub use decode::ConfigError;

@@ -27,8 +27,9 @@ pub async fn run(
         "Number of HTTP service discovery refresh failures.",
     );
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
+    let mut client: Option<HttpClient> = None;
     loop {
-        match fetch(&config, &user_agent, interval).await {
+        match fetch(&config, &user_agent, interval, &mut client).await {
             Ok(groups) => publish(groups),
             Err(error) => {
                 failures.inc();
@@ -43,10 +44,18 @@ async fn fetch(
     config: &HttpSdConfig,
     user_agent: &str,
     interval: Duration,
+    client: &mut Option<HttpClient>,
 ) -> Result<Vec<TargetGroup>, String> {
-    let client = HttpClient::new(&config.http, user_agent).map_err(|e| e.to_string())?;
+    // Kept for its connections and tokens; what its files lack now may be there next time.
+    let client = match client {
+        Some(client) => client,
+        None => {
+            client.insert(HttpClient::new(&config.http, user_agent).map_err(|e| e.to_string())?)
+        }
+    };
     let request = client
         .get(&config.url)
+        .await
         .map_err(|e| e.to_string())?
         .header("Accept", "application/json")
         .header(

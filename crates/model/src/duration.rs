@@ -74,6 +74,42 @@ pub fn parse_signed_duration(text: &str) -> Result<i64, DurationError> {
     }
 }
 
+/// Parses a duration of Go's standard library into the time it means: `1h30m`, `1.5s`, `500ms`, `10us`; no days.
+pub fn parse_go_duration(text: &str) -> Result<std::time::Duration, DurationError> {
+    let invalid = || DurationError::Invalid(crate::labels::go_quote(text));
+    if text.is_empty() {
+        return Err(DurationError::Empty);
+    }
+    if text == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    let mut seconds = 0.0f64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || *b == b'.')
+            .count();
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        let tail = &rest[digits..];
+        let unit = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
+        seconds += number
+            * match &tail[..unit] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" | "μs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return Err(invalid()),
+            };
+        rest = &tail[unit..];
+    }
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|_| DurationError::OutOfRange)
+}
+
 /// Writes milliseconds the way upstream's `Duration.String` does: `1h30m`, `0s`; years, weeks and days only where they
 /// divide the whole.
 pub fn format_duration(ms: i64) -> String {
@@ -103,6 +139,17 @@ pub fn format_duration(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn go_durations() {
+        let ms = |text| parse_go_duration(text).map(|d| d.as_micros());
+        assert_eq!(ms("1h0.5m"), Ok(3_630_000_000));
+        assert_eq!(ms("2ms"), Ok(2000));
+        assert_eq!(ms("0"), Ok(0));
+        for bad in ["", "1", "1d", "-1s", "ms", "1.2.3s"] {
+            assert!(ms(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn both_ways() {

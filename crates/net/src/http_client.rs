@@ -2,11 +2,17 @@
 //!
 //! Connections are kept and reused. Files with credentials are read at every request, so that rotated ones take effect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use configfile::http_client::{HttpClientConfig, TlsConfig, TlsVersion};
+use base64::Engine as _;
+use configfile::http_client::{HttpClientConfig, TlsConfig};
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
+
+use crate::client_tls::{Material, client_config};
+use crate::oauth2::TokenSource;
 
 /// Why a client could not be built or a request not be prepared.
 #[derive(Debug, Error)]
@@ -32,71 +38,97 @@ pub enum ClientError {
 /// An answer, and what goes wrong on the way to a server and back.
 pub use reqwest::{Error as TransportError, Response};
 
-/// A client for one `http_config`.
-#[derive(Clone, Debug)]
-pub struct HttpClient {
-    client: reqwest::Client,
+/// A client for one `http_config`. Clones share connections and tokens.
+#[derive(Clone)]
+pub struct HttpClient(Arc<Inner>);
+
+struct Inner {
     config: HttpClientConfig,
+    user_agent: String,
+    /// Connections with the TLS files they were made with: new files need new connections.
+    transport: Mutex<(Material, reqwest::Client)>,
+    tokens: Option<TokenSource>,
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HttpClient").field(&self.0.config).finish()
+    }
 }
 
 impl HttpClient {
-    /// Builds the client; TLS files are read now.
+    /// Builds the client; TLS files are read now, and looked at again for each request.
     pub fn new(config: &HttpClientConfig, user_agent: &str) -> Result<HttpClient, ClientError> {
         // Several parts in one process build clients; whoever comes first installs the one provider there is.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        if config.oauth2.is_some() {
-            return Err(ClientError::Invalid(
-                "oauth2: this build cannot fetch tokens yet".into(),
-            ));
-        }
-        let mut builder = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .pool_idle_timeout(Duration::from_secs(300))
-            .pool_max_idle_per_host(1000)
-            .tcp_nodelay(true);
-        builder = if config.follow_redirects {
-            builder.redirect(reqwest::redirect::Policy::limited(10))
-        } else {
-            builder.redirect(reqwest::redirect::Policy::none())
+        let material = Material::read(&config.tls)?;
+        let client = transport(config, user_agent, &material)?;
+        let tokens = match &config.oauth2 {
+            Some(oauth2) => Some(TokenSource::new(oauth2, user_agent)?),
+            None => None,
         };
-        if !config.enable_http2 {
-            builder = builder.http1_only();
-        }
-        builder = proxies(builder, config)?;
-        builder = tls(builder, &config.tls)?;
-        Ok(HttpClient {
-            client: builder.build()?,
+        Ok(HttpClient(Arc::new(Inner {
             config: config.clone(),
-        })
+            user_agent: user_agent.to_string(),
+            transport: Mutex::new((material, client)),
+            tokens,
+        })))
     }
 
     /// A GET request with everything the configuration adds to it.
-    pub fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        Ok(self.client.get(url).headers(self.headers()?))
+    pub async fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        Ok(self.client()?.get(url).headers(self.headers().await?))
     }
 
     /// A POST request with everything the configuration adds to it.
-    pub fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
-        Ok(self.client.post(url).headers(self.headers()?))
+    pub async fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        Ok(self.client()?.post(url).headers(self.headers().await?))
     }
 
-    fn headers(&self) -> Result<HeaderMap, ClientError> {
+    /// A POST request without authentication or headers of the configuration.
+    pub(crate) fn plain_post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
+        Ok(self.client()?.post(url))
+    }
+
+    fn client(&self) -> Result<reqwest::Client, ClientError> {
+        let inner = &self.0;
+        let material = Material::read(&inner.config.tls)?;
+        let mut current = inner.transport.lock();
+        if current.0 != material {
+            let client = transport(&inner.config, &inner.user_agent, &material)?;
+            *current = (material, client);
+        }
+        Ok(current.1.clone())
+    }
+
+    async fn headers(&self) -> Result<HeaderMap, ClientError> {
+        let mut headers = self.fixed_headers()?;
+        if let Some(tokens) = &self.0.tokens
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            let authorization = tokens.authorization().await?;
+            headers.insert(AUTHORIZATION, secret_value(authorization.reveal())?);
+        }
+        Ok(headers)
+    }
+
+    fn fixed_headers(&self) -> Result<HeaderMap, ClientError> {
+        let config = &self.0.config;
         let mut headers = HeaderMap::new();
-        if let Some(auth) = &self.config.basic_auth {
-            let username = or_file(&auth.username, &auth.username_file, "basic auth username")?;
-            let password = or_file(
+        if let Some(auth) = &config.basic_auth {
+            let username = read_secret(&auth.username, &auth.username_file, "basic auth username")?;
+            let password = read_secret(
                 auth.password.reveal(),
                 &auth.password_file,
                 "basic auth password",
             )?;
-            let value = format!(
-                "Basic {}",
-                base64(format!("{username}:{password}").as_bytes())
-            );
+            let both =
+                base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+            let value = format!("Basic {both}");
             headers.insert(AUTHORIZATION, secret_value(&value)?);
         }
-        if let Some(authorization) = &self.config.authorization {
-            let credentials = or_file(
+        if let Some(authorization) = &config.authorization {
+            let credentials = read_secret(
                 authorization.credentials.reveal(),
                 &authorization.credentials_file,
                 "authorization credentials",
@@ -104,7 +136,7 @@ impl HttpClient {
             let value = format!("{} {credentials}", authorization.kind);
             headers.insert(AUTHORIZATION, secret_value(value.trim_end())?);
         }
-        for (name, values) in &self.config.headers {
+        for (name, values) in &config.headers {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| ClientError::Invalid(format!("invalid header name {name:?}")))?;
             for value in &values.values {
@@ -130,7 +162,12 @@ fn secret_value(text: &str) -> Result<HeaderValue, ClientError> {
     Ok(value)
 }
 
-fn or_file(text: &str, path: &str, what: &'static str) -> Result<String, ClientError> {
+/// A text, or the trimmed content of the file that stands for it.
+pub(crate) fn read_secret(
+    text: &str,
+    path: &str,
+    what: &'static str,
+) -> Result<String, ClientError> {
     if path.is_empty() {
         Ok(text.to_string())
     } else {
@@ -146,6 +183,54 @@ fn read_trimmed(path: &str, what: &'static str) -> Result<String, ClientError> {
             path: path.to_string(),
             source,
         })
+}
+
+fn transport(
+    config: &HttpClientConfig,
+    user_agent: &str,
+    material: &Material,
+) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .pool_idle_timeout(Duration::from_secs(300))
+        .pool_max_idle_per_host(1000)
+        .tcp_nodelay(true)
+        .redirect(redirects(config));
+    if !config.enable_http2 {
+        builder = builder.http1_only();
+    }
+    builder = proxies(builder, config)?;
+    if config.tls != TlsConfig::default() {
+        let tls = client_config(&config.tls, material, config.enable_http2)?;
+        builder = builder.tls_backend_preconfigured(tls);
+    }
+    Ok(builder.build()?)
+}
+
+/// The library takes known credentials off a request that is sent on to another host, not configured headers: with such,
+/// only the same host and those below it are followed to.
+fn redirects(config: &HttpClientConfig) -> reqwest::redirect::Policy {
+    use reqwest::redirect::Policy;
+    if !config.follow_redirects {
+        return Policy::none();
+    }
+    if config.headers.is_empty() {
+        return Policy::limited(10);
+    }
+    Policy::custom(|attempt| {
+        if attempt.previous().len() > 10 {
+            return attempt.error("too many redirects");
+        }
+        let first = attempt.previous().first().and_then(|url| url.host_str());
+        let host = attempt.url().host_str();
+        let below = |host: &str, first: &str| {
+            host == first || host.strip_suffix(first).is_some_and(|h| h.ends_with('.'))
+        };
+        match (host, first) {
+            (Some(host), Some(first)) if below(host, first) => attempt.follow(),
+            _ => attempt.stop(),
+        }
+    })
 }
 
 fn proxies(
@@ -184,105 +269,14 @@ fn proxies(
     Ok(builder.proxy(through))
 }
 
-fn tls(
-    mut builder: reqwest::ClientBuilder,
-    tls: &TlsConfig,
-) -> Result<reqwest::ClientBuilder, ClientError> {
-    let pem = |text: &str, path: &str, what| -> Result<Option<Vec<u8>>, ClientError> {
-        if !text.is_empty() {
-            return Ok(Some(text.as_bytes().to_vec()));
-        }
-        if path.is_empty() {
-            return Ok(None);
-        }
-        std::fs::read(path)
-            .map(Some)
-            .map_err(|source| ClientError::File {
-                what,
-                path: path.to_string(),
-                source,
-            })
-    };
-    if let Some(ca) = pem(&tls.ca, &tls.ca_file, "CA certificate")? {
-        let certificates = reqwest::Certificate::from_pem_bundle(&ca)?;
-        if certificates.is_empty() {
-            return Err(ClientError::Invalid(format!(
-                "unable to use specified CA cert {}: no certificate in it",
-                if tls.ca_file.is_empty() {
-                    "from inline"
-                } else {
-                    &tls.ca_file
-                }
-            )));
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    if let (Some(cert), Some(key)) = (
-        pem(&tls.cert, &tls.cert_file, "client certificate")?,
-        pem(tls.key.reveal(), &tls.key_file, "client key")?,
-    ) {
-        let both = [key, b"\n".to_vec(), cert].concat();
-        builder = builder.identity(reqwest::Identity::from_pem(&both)?);
-    }
-    if !tls.server_name.is_empty() {
-        return Err(ClientError::Invalid(
-            "tls_config.server_name: this build cannot verify another name than the URL's yet"
-                .into(),
-        ));
-    }
-    let version = |version: TlsVersion| match version {
-        TlsVersion::Tls10 | TlsVersion::Tls11 | TlsVersion::Tls12 => reqwest::tls::Version::TLS_1_2,
-        TlsVersion::Tls13 => reqwest::tls::Version::TLS_1_3,
-    };
-    if let Some(min) = tls.min_version {
-        builder = builder.tls_version_min(version(min));
-    }
-    if let Some(max) = tls.max_version {
-        builder = builder.tls_version_max(version(max));
-    }
-    if tls.insecure_skip_verify {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    Ok(builder)
-}
-
-/// Standard base64 with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            out.push(if digit <= group.len() {
-                char::from(DIGITS[value as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use configfile::Secret;
     use configfile::http_client::{Authorization, BasicAuth};
 
-    #[test]
-    fn base64_pads() {
-        assert_eq!(base64(b""), "");
-        assert_eq!(base64(b"f"), "Zg==");
-        assert_eq!(base64(b"fo"), "Zm8=");
-        assert_eq!(base64(b"foobar"), "Zm9vYmFy");
-    }
-
-    #[test]
-    fn adds_what_the_configuration_says_and_hides_it() {
+    #[tokio::test]
+    async fn adds_what_the_configuration_says_and_hides_it() {
         let config = HttpClientConfig {
             basic_auth: Some(BasicAuth {
                 username: "u".into(),
@@ -294,6 +288,7 @@ mod tests {
         let client = HttpClient::new(&config, "test").expect("builds");
         let request = client
             .get("http://localhost/")
+            .await
             .expect("prepared")
             .build()
             .expect("built");
@@ -301,8 +296,8 @@ mod tests {
         assert!(!format!("{:?}", request.headers()).contains("dTpw"));
     }
 
-    #[test]
-    fn a_missing_file_is_named() {
+    #[tokio::test]
+    async fn a_missing_file_is_named() {
         let config = HttpClientConfig {
             authorization: Some(Authorization {
                 kind: "Bearer".into(),
@@ -314,6 +309,7 @@ mod tests {
         let client = HttpClient::new(&config, "test").expect("builds");
         let error = client
             .get("http://localhost/")
+            .await
             .expect_err("no file")
             .to_string();
         assert!(

@@ -1,17 +1,23 @@
-//! An HTTP server that is hard to hold up: at most so many connections, slow headers are cut off, a stop lets running
-//! requests finish.
+//! An HTTP server that is hard to hold up: at most so many connections, slow headers and handshakes are cut off, a stop
+//! lets running requests finish. Who may come in is the gate's to say.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::shutdown::Shutdown;
+use crate::web_gate::WebGate;
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How a server treats its clients.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +45,7 @@ pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
     limits: ServerLimits,
+    gate: Arc<WebGate>,
     shutdown: Shutdown,
 ) {
     let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
@@ -49,6 +56,7 @@ pub async fn serve(
                 listener,
                 router.clone(),
                 limits,
+                gate.clone(),
                 connections.clone(),
                 shutdown.clone(),
             );
@@ -68,6 +76,7 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     limits: ServerLimits,
+    gate: Arc<WebGate>,
     connections: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
@@ -87,9 +96,9 @@ async fn accept(
                 continue;
             }
         };
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let (router, gate, shutdown) = (router.clone(), gate.clone(), shutdown.clone());
         tokio::spawn(async move {
-            serve_connection(stream, router, limits, shutdown).await;
+            serve_connection(stream, router, limits, gate, shutdown).await;
             drop(permit);
         });
     }
@@ -99,28 +108,87 @@ async fn serve_connection(
     stream: TcpStream,
     router: Router,
     limits: ServerLimits,
+    gate: Arc<WebGate>,
     shutdown: Shutdown,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     let remote = stream.peer_addr().ok();
+    let tls = match gate.tls() {
+        Ok(tls) => tls,
+        Err(error) => {
+            tracing::error!(component = "web", err = %error, "TLS handshake not possible");
+            return;
+        }
+    };
+    let Some(tls) = tls else {
+        return speak(stream, false, remote, router, limits, gate, shutdown).await;
+    };
+    let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(HANDSHAKE, accepted).await {
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(stream, http2, remote, router, limits, gate, shutdown).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(component = "web", err = %error, remote = ?remote, "TLS handshake error");
+        }
+        Err(_) => {
+            tracing::debug!(component = "web", remote = ?remote, "TLS handshake timed out");
+        }
+    }
+}
+
+async fn speak<S>(
+    stream: S,
+    http2: bool,
+    remote: Option<SocketAddr>,
+    router: Router,
+    limits: ServerLimits,
+    gate: Arc<WebGate>,
+    shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         if let Some(remote) = remote {
             request
                 .extensions_mut()
                 .insert(axum::extract::ConnectInfo(remote));
         }
-        let router = router.clone();
-        router.oneshot(request.map(axum::body::Body::new))
+        let (router, gate) = (router.clone(), gate.clone());
+        async move {
+            let headers = match gate.admit(request.headers()).await {
+                Ok(headers) => headers,
+                Err(refused) => return Ok(*refused),
+            };
+            let mut response = router.oneshot(request.map(axum::body::Body::new)).await?;
+            response.headers_mut().extend(headers);
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
+    let io = TokioIo::new(stream);
+    // Errors are the client's: it went away or spoke nonsense.
+    if http2 {
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.read_timeout)
+            .serve_connection(io, service);
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = &mut connection => return,
+            () = shutdown.wait() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+        return;
+    }
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read_timeout)
         .max_buf_size(1 << 20)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(io, service);
     tokio::pin!(connection);
     tokio::select! {
-        // Errors are the client's: it went away or spoke nonsense.
         _ = &mut connection => return,
         () = shutdown.wait() => connection.as_mut().graceful_shutdown(),
     }
@@ -144,7 +212,13 @@ mod tests {
         let address = listener.local_addr().expect("address").to_string();
         let router = Router::new().route("/", get(|| async { "hello" }));
         let (trigger, shutdown) = crate::shutdown::channel();
-        let task = tokio::spawn(serve(vec![listener], router, limits, shutdown));
+        let task = tokio::spawn(serve(
+            vec![listener],
+            router,
+            limits,
+            WebGate::open(),
+            shutdown,
+        ));
         (address, trigger, task)
     }
 

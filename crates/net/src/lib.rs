@@ -1,9 +1,13 @@
 //! Where the process meets the world: listeners, HTTP servers and clients, logs, signals, the runtime's clock.
 
+mod client_tls;
 pub mod clock;
 pub mod http_client;
 pub mod http_server;
 pub mod listen;
 pub mod logging;
+mod oauth2;
 pub mod process;
+mod server_tls;
 pub mod shutdown;
+pub mod web_gate;

@@ -104,6 +104,7 @@ impl HttpFetch {
         let request = self
             .client
             .get(url)
+            .await
             .map_err(|e| FetchError::Transport(e.to_string()))?
             .header("Accept", &self.accept)
             .header("Accept-Encoding", self.accept_encoding)

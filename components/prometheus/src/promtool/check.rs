@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use exposition::lint;
@@ -41,6 +42,39 @@ const SERVER: Program = Program {
         ),
     ],
 };
+
+/// `promtool check web-config`: what stands at a server's door.
+pub fn web_config(arguments: &[String]) -> Outcome {
+    const WEB: Program = Program {
+        name: "promtool check web-config",
+        about: "Check if the web config files are valid or not.",
+        flags: &[],
+    };
+    let (files, flags): (Vec<String>, Vec<String>) = arguments
+        .iter()
+        .cloned()
+        .partition(|argument| !argument.starts_with('-'));
+    if let Err(outcome) = read_flags(&WEB, &[], &flags) {
+        return outcome;
+    }
+    if files.is_empty() {
+        return usage("required argument 'web-config-files' not provided, try --help");
+    }
+    if let Some(file) = files.iter().find(|file| !Path::new(file).exists()) {
+        return usage(&format!("path '{file}' does not exist, try --help"));
+    }
+    let mut outcome = Outcome::printed(String::new());
+    for file in files {
+        match net::web_gate::check_web_config(&file) {
+            Ok(()) => outcome.out.push_str(&format!("{file} SUCCESS\n")),
+            Err(error) => {
+                outcome.err.push_str(&format!("{file} FAILED: {error}\n"));
+                outcome.code = 1;
+            }
+        }
+    }
+    outcome
+}
 
 /// `promtool check metrics`: problems on standard error, code 3 if there are any.
 pub fn metrics(arguments: &[String], input: &mut dyn Read) -> Outcome {
@@ -138,6 +172,7 @@ pub async fn server(arguments: &[String], path: &str) -> Outcome {
     let asking = async {
         let response = client
             .get(&url)
+            .await
             .map_err(|e| e.to_string())?
             .send()
             .await
