@@ -4,7 +4,7 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "model",
     "wire",
     "exposition",
@@ -19,6 +19,7 @@ const ORDER: [&str; 21] = [
     "promql", // 2: query
     "discovery",
     "scrape",
+    "remote",
     "apiv1", // 3: collect and react
     "prometheus",
     "node-exporter", // 4: components

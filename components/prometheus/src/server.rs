@@ -435,6 +435,7 @@ fn api_of(
             .enable_admin_api
             .then(|| Arc::new(admin) as Arc<dyn apiv1::admin::Admin>),
         remote_read,
+        write: None,
         engine: crate::engine::engine_of(config),
         queryable: Arc::new(state.db.clone()),
         clock: context.clock.clone(),

@@ -17,6 +17,7 @@ pub mod params;
 pub mod query;
 pub mod relabel_steps;
 pub mod remote_read;
+pub mod remote_write;
 pub mod respond;
 pub mod result;
 pub mod router;

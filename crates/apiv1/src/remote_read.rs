@@ -13,8 +13,7 @@ use storage::{Chunk, SelectHints, Series, StorageError, TimeRange, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wire::put_bytes;
 use wire::remote_read::{
-    HistogramMessage, ReadQuery, ReadRequest, SAMPLES, STREAMED_XOR_CHUNKS, put_chunk, put_labels,
-    put_sample,
+    ReadQuery, ReadRequest, SAMPLES, STREAMED_XOR_CHUNKS, put_chunk, put_labels, put_sample,
 };
 
 use crate::router::Api;
@@ -318,30 +317,7 @@ fn series_message(
         }
         match value {
             Value::Float(v) => put_sample(&mut message, t, v),
-            Value::Histogram(h) => {
-                let spans =
-                    |spans: &[model::Span]| spans.iter().map(|s| (s.offset, s.length)).collect();
-                HistogramMessage {
-                    count: h.count,
-                    sum: h.sum,
-                    schema: h.schema,
-                    zero_threshold: h.zero_threshold,
-                    zero_count: h.zero_count,
-                    negative_spans: spans(&h.negative_spans),
-                    negative_counts: &h.negative_buckets,
-                    positive_spans: spans(&h.positive_spans),
-                    positive_counts: &h.positive_buckets,
-                    reset_hint: match h.reset_hint {
-                        model::ResetHint::Unknown => 0,
-                        model::ResetHint::CounterReset => 1,
-                        model::ResetHint::NotCounterReset => 2,
-                        model::ResetHint::Gauge => 3,
-                    },
-                    timestamp: t,
-                    custom_values: h.custom_bounds(),
-                }
-                .put(&mut message);
-            }
+            Value::Histogram(h) => wire::histogram::put_float(&mut message, 4, t, 0, &h),
         }
     }
     Ok(message)

@@ -23,6 +23,7 @@ use crate::methods::{first_encoding, preflight, strict_without_head};
 use crate::observe::QueryObserver;
 use crate::params::Params;
 use crate::remote_read::RemoteReadLimits;
+use crate::remote_write::{self, WriteReceiver};
 use crate::respond::{Handled, respond};
 use crate::status::StatusSource;
 use crate::targets::TargetSource;
@@ -55,6 +56,8 @@ pub struct Api {
     pub admin: Option<Arc<dyn Admin>>,
     /// Limits of remote read.
     pub remote_read: RemoteReadLimits,
+    /// Takes samples of other servers; `None` where that is off.
+    pub write: Option<Arc<WriteReceiver>>,
     /// Targets.
     pub targets: Arc<dyn TargetSource>,
     /// The server itself.
@@ -134,6 +137,7 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
             get(|State(api): Shared| answer(status::features(api))),
         )
         .route("/read", post(remote_read::read))
+        .route("/write", post(remote_write::write))
         .route("/admin/tsdb/delete_series", changes(admin::delete_series))
         .route(
             "/admin/tsdb/clean_tombstones",

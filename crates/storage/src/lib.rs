@@ -5,11 +5,13 @@
 
 pub mod append;
 pub mod memory;
+pub mod merged;
 pub mod samples;
 pub mod select;
 
 pub use append::{AppendError, Appendable, Appender, HistogramSample, SeriesRef};
 pub use samples::{Samples, Value};
 pub use select::{
-    Answer, Chunk, Querier, Queryable, SelectHints, Series, SeriesSet, StorageError, TimeRange,
+    Answer, Chunk, Querier, Queryable, ReadySeries, SelectHints, Series, SeriesSet, StorageError,
+    TimeRange,
 };

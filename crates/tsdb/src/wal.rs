@@ -498,6 +498,11 @@ impl Cursor {
         self.segment
     }
 
+    /// The segment, and the bytes of it that have been handed out.
+    pub fn position(&self) -> (u32, u64) {
+        (self.segment, self.reader.offset())
+    }
+
     fn go_to(&mut self, segment: u32) {
         self.segment = segment;
         self.reader = LogReader::default();

@@ -4,7 +4,9 @@
 //! bytes give errors, never a panic, and cost no more memory than they are long.
 
 pub mod fields;
+pub mod histogram;
 pub mod remote_read;
+pub mod remote_write;
 
 pub use fields::{
     Broken, Value, delimited, doubles, fields, integers, put_bytes, put_double, put_uint,

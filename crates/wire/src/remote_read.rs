@@ -200,76 +200,6 @@ pub fn put_chunk(out: &mut Vec<u8>, min_time: i64, max_time: i64, kind: u8, data
     put_bytes(out, 2, &chunk);
 }
 
-/// A native histogram as `prometheus.Histogram` says it.
-#[derive(Clone, Debug, Default)]
-pub struct HistogramMessage<'a> {
-    /// Observations.
-    pub count: f64,
-    /// Their sum.
-    pub sum: f64,
-    /// Resolution; -53 for custom bounds.
-    pub schema: i32,
-    /// Width of the zero bucket.
-    pub zero_threshold: f64,
-    /// Observations in it.
-    pub zero_count: f64,
-    /// Offsets and lengths of the negative buckets.
-    pub negative_spans: Vec<(i32, u32)>,
-    /// Their counts.
-    pub negative_counts: &'a [f64],
-    /// Offsets and lengths of the positive buckets.
-    pub positive_spans: Vec<(i32, u32)>,
-    /// Their counts.
-    pub positive_counts: &'a [f64],
-    /// 0 unknown, 1 reset, 2 no reset, 3 gauge.
-    pub reset_hint: u64,
-    /// Unix milliseconds.
-    pub timestamp: i64,
-    /// Bounds, where the schema has none.
-    pub custom_values: &'a [f64],
-}
-
-fn zigzag(n: i32) -> u64 {
-    u64::from(((n << 1) ^ (n >> 31)) as u32)
-}
-
-fn put_doubles(out: &mut Vec<u8>, field: u64, values: &[f64]) {
-    if values.is_empty() {
-        return;
-    }
-    let packed: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    put_bytes(out, field, &packed);
-}
-
-fn put_spans(out: &mut Vec<u8>, field: u64, spans: &[(i32, u32)]) {
-    for (offset, length) in spans {
-        let mut span = Vec::with_capacity(12);
-        put_uint(&mut span, 1, zigzag(*offset));
-        put_uint(&mut span, 2, u64::from(*length));
-        put_bytes(out, field, &span);
-    }
-}
-
-impl HistogramMessage<'_> {
-    /// Appends it to a `TimeSeries`, with float counts.
-    pub fn put(&self, out: &mut Vec<u8>) {
-        let mut message = Vec::with_capacity(128);
-        put_double(&mut message, 2, self.count);
-        put_double(&mut message, 3, self.sum);
-        put_uint(&mut message, 4, zigzag(self.schema));
-        put_double(&mut message, 5, self.zero_threshold);
-        put_double(&mut message, 7, self.zero_count);
-        put_spans(&mut message, 8, &self.negative_spans);
-        put_doubles(&mut message, 10, self.negative_counts);
-        put_spans(&mut message, 11, &self.positive_spans);
-        put_doubles(&mut message, 13, self.positive_counts);
-        put_uint(&mut message, 14, self.reset_hint);
-        put_uint(&mut message, 15, self.timestamp as u64);
-        put_doubles(&mut message, 16, self.custom_values);
-        put_bytes(out, 4, &message);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,8 +233,6 @@ mod tests {
         let mut bytes = Vec::new();
         request().encode(&mut bytes);
         assert_eq!(ReadRequest::decode(&bytes), Ok(request()));
-        assert_eq!(zigzag(-1), 1);
-        assert_eq!(zigzag(i32::MIN), u64::from(u32::MAX));
     }
 
     proptest! {

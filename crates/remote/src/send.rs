@@ -1,0 +1,195 @@
+//! One request to a remote server, and what its answer means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use configfile::remote::{RemoteWriteConfig, WriteMessage};
+use env::Clock;
+use env::instruments::Counter;
+use net::http_client::HttpClient;
+use parking_lot::RwLock;
+
+use crate::backoff::Backoff;
+use crate::http_date::retry_after;
+use crate::metrics::QueueMetrics;
+
+/// Bytes of an answer that are read: enough to say what was wrong.
+const ANSWER_BYTES: usize = 1024;
+
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server has it.
+    Done,
+    /// The server does not have it, and may take it later.
+    Retry {
+        /// When, if it said so.
+        after: Option<Duration>,
+        /// Why not.
+        error: String,
+    },
+    /// The server will never take it.
+    Refused {
+        /// Whether the server found fault with the samples (400).
+        samples: bool,
+        /// Why not.
+        error: String,
+    },
+}
+
+/// Sends requests to one server.
+pub struct Sender {
+    /// The queue's name.
+    pub name: String,
+    /// The URL without secrets.
+    pub shown_url: String,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: QueueMetrics,
+    /// The queue's settings.
+    pub config: RemoteWriteConfig,
+    client: RwLock<HttpClient>,
+}
+
+impl Sender {
+    /// For a queue.
+    pub fn new(
+        name: String,
+        config: RemoteWriteConfig,
+        client: HttpClient,
+        clock: Arc<dyn Clock>,
+        metrics: QueueMetrics,
+    ) -> Sender {
+        Sender {
+            shown_url: configfile::secret::redact_url(&config.url),
+            name,
+            clock,
+            metrics,
+            config,
+            client: RwLock::new(client),
+        }
+    }
+
+    /// Uses another client from the next request on.
+    pub fn set_client(&self, client: HttpClient) {
+        *self.client.write() = client;
+    }
+
+    /// Waits between tries, as configured.
+    pub fn backoff(&self) -> Backoff {
+        let queue = &self.config.queue;
+        let ms = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        Backoff::new(ms(queue.min_backoff), ms(queue.max_backoff))
+    }
+
+    /// Sends a message, compressed. `attempt` counts tries of the same message from 0.
+    pub async fn post(&self, message: &[u8], bytes: &Counter, attempt: u32) -> Outcome {
+        let body = match snap::raw::Encoder::new().compress_vec(message) {
+            Ok(body) => body,
+            Err(error) => {
+                return Outcome::Refused {
+                    samples: false,
+                    error: error.to_string(),
+                };
+            }
+        };
+        bytes.add(body.len() as u64);
+        let client = self.client.read().clone();
+        let request = match client.post(&self.config.url).await {
+            Ok(request) => request,
+            // A file with credentials that is not there now may be there later.
+            Err(error) => {
+                return Outcome::Retry {
+                    after: None,
+                    error: error.to_string(),
+                };
+            }
+        };
+        let second = self.config.message == WriteMessage::V2;
+        let (kind, version) = match self.config.message {
+            WriteMessage::V1 => ("application/x-protobuf", "0.1.0"),
+            WriteMessage::V2 => (
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                "2.0.0",
+            ),
+        };
+        let timeout = u64::try_from(self.config.timeout).unwrap_or(0);
+        let mut request = request
+            .header("Content-Encoding", "snappy")
+            .header("Content-Type", kind)
+            .header("X-Prometheus-Remote-Write-Version", version)
+            .timeout(Duration::from_millis(timeout))
+            .body(body);
+        if attempt > 0 {
+            request = request.header("Retry-Attempt", attempt.to_string());
+        }
+        for (name, value) in &self.config.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return Outcome::Retry {
+                    after: None,
+                    error: describe(&error),
+                };
+            }
+        };
+        let status = response.status();
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            value.to_str().ok().map(str::to_string)
+        };
+        if status.is_success() {
+            let written: u64 = ["samples", "histograms", "exemplars"]
+                .iter()
+                .filter_map(|kind| header(&format!("x-prometheus-remote-write-{kind}-written")))
+                .filter_map(|count| count.parse::<u64>().ok())
+                .sum();
+            if second && written == 0 {
+                return Outcome::Refused {
+                    samples: false,
+                    error: "sent v2 request with data, but the answer says that nothing was written: the server may not speak remote write 2.0 (protobuf_message)".into(),
+                };
+            }
+            return Outcome::Done;
+        }
+        let after = header("retry-after").and_then(|v| retry_after(&v, self.clock.now()));
+        let mut said = Vec::new();
+        while let Ok(Some(part)) = response.chunk().await {
+            said.extend_from_slice(&part);
+            if said.len() >= ANSWER_BYTES {
+                said.truncate(ANSWER_BYTES);
+                break;
+            }
+        }
+        let error = format!(
+            "server returned HTTP status {status}: {}",
+            String::from_utf8_lossy(&said).trim_end()
+        );
+        let code = status.as_u16();
+        if status.is_server_error() || (code == 429 && self.config.queue.retry_on_http_429) {
+            return Outcome::Retry { after, error };
+        }
+        Outcome::Refused {
+            samples: code == 400,
+            error,
+        }
+    }
+}
+
+/// An error of the transport without the URL, which may hold secrets, and with its causes.
+fn describe(error: &net::http_client::TransportError) -> String {
+    let mut text = if error.is_timeout() {
+        "context deadline exceeded".to_string()
+    } else {
+        "request failed".to_string()
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

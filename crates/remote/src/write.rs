@@ -1,0 +1,192 @@
+//! All remote servers that samples go to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+
+use configfile::http_client::HttpClientConfig;
+use configfile::remote::RemoteWriteConfig;
+use env::{Clock, Disk, Registry};
+use md5::Digest as _;
+use model::Labels;
+use net::http_client::HttpClient;
+use tokio::sync::Mutex;
+
+use crate::metadata::MetadataSource;
+use crate::metrics::Families;
+use crate::position::Positions;
+use crate::queue::{Queue, Surroundings};
+
+/// What remote write has of the world.
+pub struct WriteContext {
+    /// Where the log is.
+    pub disk: Arc<dyn Disk>,
+    /// The log's folder.
+    pub log: PathBuf,
+    /// The file with what has been acknowledged.
+    pub positions: PathBuf,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// What servers are told about who asks.
+    pub user_agent: String,
+    /// Metadata for 1.0.
+    pub metadata: Arc<dyn MetadataSource>,
+    /// How long a queue may send on when it is stopped.
+    pub flush_deadline: Duration,
+}
+
+/// Sends the log to every configured server.
+pub struct RemoteWrite {
+    around: Surroundings,
+    families: Families,
+    user_agent: String,
+    queues: Mutex<Vec<(String, Queue)>>,
+    /// Newest acknowledged time of the slowest queue, unix milliseconds; for truncating the log.
+    lowest: Arc<AtomicI64>,
+}
+
+/// A configuration that can be taken up without failing.
+pub struct Prepared(Vec<(String, RemoteWriteConfig, HttpClient)>, Labels);
+
+impl RemoteWrite {
+    /// Sends nowhere yet.
+    pub fn new(context: WriteContext) -> RemoteWrite {
+        let families = Families::new(&context.registry);
+        let highest = Arc::new(AtomicI64::new(0));
+        let newest = highest.clone();
+        context.registry.gauge_fn(
+            "prometheus_remote_storage_highest_timestamp_in_seconds",
+            "Highest timestamp that has come into the remote storage via the Appender interface, in seconds since epoch. Initialized to 0 when no data has been received yet.",
+            move || newest.load(Relaxed) as f64 / 1000.0,
+        );
+        let positions = Positions::open(context.disk.clone(), context.positions);
+        RemoteWrite {
+            around: Surroundings {
+                disk: context.disk,
+                log: context.log,
+                clock: context.clock,
+                positions: Arc::new(positions),
+                metadata: context.metadata,
+                flush_deadline: context.flush_deadline,
+                highest,
+            },
+            families,
+            user_agent: context.user_agent,
+            queues: Mutex::default(),
+            lowest: Arc::default(),
+        }
+    }
+
+    /// Checks a configuration and builds what may fail.
+    pub fn prepare(
+        &self,
+        configs: &[RemoteWriteConfig],
+        external: &Labels,
+    ) -> Result<Prepared, String> {
+        let mut prepared: Vec<(String, RemoteWriteConfig, HttpClient)> = Vec::new();
+        for config in configs {
+            let shown = configfile::secret::redact_url(&config.url);
+            if prepared.iter().any(|(_, known, _)| known == config) {
+                return Err(format!(
+                    "duplicate remote write configs are not allowed, found duplicate for URL: {shown}"
+                ));
+            }
+            let name = queue_name(config);
+            let client = HttpClient::new(&config.http, &self.user_agent)
+                .map_err(|e| format!("remote write {shown}: {e}"))?;
+            prepared.push((name, config.clone(), client));
+        }
+        Ok(Prepared(prepared, external.clone()))
+    }
+
+    /// Takes up what was prepared: queues that stay as they are go on, others end and begin. Must be called within the
+    /// runtime.
+    pub async fn apply(&self, prepared: Prepared) {
+        let Prepared(prepared, external) = prepared;
+        let names: Vec<&str> = prepared.iter().map(|(name, ..)| name.as_str()).collect();
+        self.around.positions.keep(&names);
+        let mut queues = self.queues.lock().await;
+        let mut running = std::mem::take(&mut *queues);
+        let mut fresh = Vec::new();
+        for (name, config, client) in prepared {
+            let same = |(known, queue): &(String, Queue)| {
+                *known == name
+                    && queue.external == external
+                    && without_http(&queue.config) == without_http(&config)
+            };
+            match running.iter().position(same) {
+                Some(at) => {
+                    let (name, queue) = running.swap_remove(at);
+                    if queue.config.http != config.http {
+                        queue.set_client(client);
+                    }
+                    queues.push((name, queue));
+                }
+                None => fresh.push((name, config, client)),
+            }
+        }
+        // Those that end flush first, so that a server that only changed its settings gets samples in order.
+        for (_, queue) in running {
+            queue.stop().await;
+        }
+        for (name, config, client) in fresh {
+            let shown = configfile::secret::redact_url(&config.url);
+            let metrics = self.families.queue(&name, &shown);
+            let around = self.around.clone();
+            let queue = Queue::start(
+                name.clone(),
+                config,
+                external.clone(),
+                client,
+                metrics,
+                around,
+            );
+            queues.push((name, queue));
+        }
+    }
+
+    /// The newest time that every server has acknowledged, unix milliseconds; `None` without servers.
+    pub async fn lowest_sent(&self) -> Option<i64> {
+        let queues = self.queues.lock().await;
+        let lowest = queues.iter().map(|(_, queue)| queue.highest_sent()).min();
+        self.lowest.store(lowest.unwrap_or(0), Relaxed);
+        lowest
+    }
+
+    /// Ends all queues, which send what they have read for as long as the flush deadline allows.
+    pub async fn stop(&self) {
+        let running = std::mem::take(&mut *self.queues.lock().await);
+        let stopping: Vec<_> = running
+            .into_iter()
+            .map(|(_, queue)| tokio::spawn(queue.stop()))
+            .collect();
+        for one in stopping {
+            let _ = one.await;
+        }
+    }
+}
+
+fn without_http(config: &RemoteWriteConfig) -> RemoteWriteConfig {
+    RemoteWriteConfig {
+        http: HttpClientConfig::default(),
+        ..config.clone()
+    }
+}
+
+/// The configured name, or six digits that change with the section.
+fn queue_name(config: &RemoteWriteConfig) -> String {
+    let text = configfile::print::print_remote_write_config(config);
+    short_name(&config.name, &text)
+}
+
+/// The configured name, or six digits of the section's sum.
+pub(crate) fn short_name(configured: &str, section: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_string();
+    }
+    let sum = md5::Md5::digest(section.as_bytes());
+    sum[..3].iter().map(|byte| format!("{byte:02x}")).collect()
+}
