@@ -12,7 +12,7 @@ use storage::{Queryable as _, SelectHints, TimeRange};
 use crate::block::{Block, read_meta};
 use crate::db::Db;
 use crate::failure::DbError;
-use crate::options::Options;
+use crate::options::{Options, Retention};
 use crate::overlay::Overlay;
 
 mod analyze;
@@ -28,7 +28,7 @@ pub fn open_read_only(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Db>, DbError> {
     let options = Options {
-        retention: 0,
+        retention: Retention::none(),
         compaction: false,
         ..Options::default()
     };

@@ -380,7 +380,7 @@ impl Replayer<'_> {
         if t.interval == Interval::ALL {
             self.slots.set(t.series, None);
             if let Some(mut series) = self.head.slots.lock(slot) {
-                self.created -= series.clear() as i64;
+                self.created -= series.clear(&mut self.changes.standing) as i64;
             }
             self.covered.set(slot, i64::MIN);
             self.head.remove_series(&[slot], self.min_valid);
@@ -647,7 +647,7 @@ impl Head {
         self.expiries.lock().extend(aliases);
         self.chunk_count
             .fetch_add(created + changes.chunks_created as i64, Relaxed);
-        self.stale_count.fetch_add(changes.stale, Relaxed);
+        self.stand(changes.standing);
         self.metrics.head_chunks_created.add(changes.chunks_created);
         self.report_unknown(&wal_unknown, &unknown);
         let (mut min, mut max) = (i64::MAX, i64::MIN);
