@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) wal_truncations: Counter,
     pub(crate) wal_truncations_failed: Counter,
     pub(crate) wal_truncate_duration: Summary,
+    pub(crate) wbl_truncations: Counter,
+    pub(crate) wbl_truncations_failed: Counter,
     pub(crate) wal_sync_duration: Summary,
     pub(crate) wbl_sync_duration: Summary,
     pub(crate) wal_corruptions: Counter,
@@ -208,6 +210,14 @@ impl Metrics {
             wal_truncate_duration: summary(
                 "wal_truncate_duration_seconds",
                 "Duration of log truncations.",
+            ),
+            wbl_truncations: counter(
+                "out_of_order_wbl_truncations_total",
+                "Truncations of the out-of-order log attempted.",
+            ),
+            wbl_truncations_failed: counter(
+                "out_of_order_wbl_truncations_failed_total",
+                "Truncations of the out-of-order log that failed.",
             ),
             wal_sync_duration: registry.summary(
                 &name("wal_fsync_duration_seconds"),

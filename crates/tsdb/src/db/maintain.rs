@@ -144,7 +144,12 @@ impl Db {
         }
         self.reload(false)?;
         self.head.forget_late(last);
-        wbl.remove_before(segment)
+        self.metrics.wbl_truncations.inc();
+        let removed = wbl.remove_before(segment);
+        if removed.is_err() {
+            self.metrics.wbl_truncations_failed.inc();
+        }
+        removed
     }
 
     /// Does one compaction of blocks. False when there is none to do.
