@@ -65,7 +65,10 @@ fn readable(db: &Db, want: &Samples, what: &str) -> usize {
             let Value::Float(v) = value else {
                 panic!("{what}: a histogram")
             };
-            assert!(known.contains(&(t, v.to_bits())), "{what}: {t} {v} was never written");
+            assert!(
+                known.contains(&(t, v.to_bits())),
+                "{what}: {t} {v} was never written"
+            );
             assert!(t > last, "{what}: {t} twice");
             last = t;
             seen += 1;
@@ -95,7 +98,14 @@ fn files(site: &Site, kind: &str) -> Vec<PathBuf> {
 #[test]
 fn a_flipped_bit_in_each_kind_of_file() {
     let kinds = [
-        "segment", "checkpoint.", "/wbl/", "chunks_head", "/index", "/chunks/", "/tombstones", "meta.json",
+        "segment",
+        "checkpoint.",
+        "/wbl/",
+        "chunks_head",
+        "/index",
+        "/chunks/",
+        "/tombstones",
+        "meta.json",
     ];
     for kind in kinds {
         let (mut refused, mut whole, mut part) = (0, 0, 0);
@@ -105,9 +115,15 @@ fn a_flipped_bit_in_each_kind_of_file() {
             let site = Site::with(options());
             let db = site.open();
             let mut want = live(&db, 0..9);
-            let range = TimeRange { min: HOUR, max: 2 * HOUR };
-            db.delete_series(&[Matcher::equal("i", "1")], range).unwrap();
-            want.get_mut(&labels("1").to_string()).unwrap().retain(|(t, _)| !range.contains(*t));
+            let range = TimeRange {
+                min: HOUR,
+                max: 2 * HOUR,
+            };
+            db.delete_series(&[Matcher::equal("i", "1")], range)
+                .unwrap();
+            want.get_mut(&labels("1").to_string())
+                .unwrap()
+                .retain(|(t, _)| !range.contains(*t));
             drop(db);
             site.restart();
             let all = files(&site, kind);
@@ -118,7 +134,11 @@ fn a_flipped_bit_in_each_kind_of_file() {
             match site.try_open() {
                 Ok(db) => {
                     let seen = readable(&db, &want, &what);
-                    if seen == count(&want) { whole += 1 } else { part += 1 }
+                    if seen == count(&want) {
+                        whole += 1
+                    } else {
+                        part += 1
+                    }
                     // It goes on.
                     append(&db, "0", &[(12 * HOUR, 1.0)]).unwrap_or_else(|e| panic!("{what}: {e}"));
                     db.close().unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -179,7 +199,11 @@ fn a_damaged_segment_costs_no_later_one() {
     let seen = readable(&db, &want, "a flipped bit");
     let lost = count(&want) - seen;
     let in_half_a_segment = count(&want) / segments.len();
-    assert!(lost > 0 && lost < in_half_a_segment, "{lost} of {}", count(&want));
+    assert!(
+        lost > 0 && lost < in_half_a_segment,
+        "{lost} of {}",
+        count(&want)
+    );
     drop(db);
     site.restart();
     // Repaired for good.
@@ -212,7 +236,9 @@ fn a_block_that_does_not_open_is_skipped_loudly_and_comes_back() {
     site.disk.flip_bit(&index, 8 * 20);
     db.maintain().unwrap();
     let mut want = want;
-    want.get_mut(&labels("0").to_string()).unwrap().push((9 * HOUR, 1f64.to_bits()));
+    want.get_mut(&labels("0").to_string())
+        .unwrap()
+        .push((9 * HOUR, 1f64.to_bits()));
     assert_same_samples(&read_all(&db), &want, "all");
 }
 
@@ -223,9 +249,15 @@ fn a_disk_that_becomes_read_only_keeps_answering() {
     let mut want = live(&db, 0..5);
     site.disk.set_read_only(true);
     let err = append(&db, "0", &[(5 * HOUR, 1.0)]).unwrap_err();
-    assert!(matches!(&err, AppendError::Disk(text) if text.contains("read-only")), "{err}");
+    assert!(
+        matches!(&err, AppendError::Disk(text) if text.contains("read-only")),
+        "{err}"
+    );
     assert!(db.clean_tombstones().is_ok());
-    assert!(db.delete_series(&[Matcher::equal("i", "1")], TimeRange::ALL).is_err());
+    assert!(
+        db.delete_series(&[Matcher::equal("i", "1")], TimeRange::ALL)
+            .is_err()
+    );
     assert!(db.snapshot(Path::new("/data/snapshots/x"), true).is_err());
     assert_same_samples(&read_all(&db), &want, "all");
     site.disk.set_read_only(false);

@@ -74,10 +74,14 @@ fn names_and_types_are_upstreams() {
         .map(|f| f.name.trim_start_matches("prometheus_tsdb_"))
         .filter(|name| {
             let all = [COUNTERS, GAUGES, HISTOGRAMS, SUMMARIES];
-            !all.iter().any(|names| names.split_whitespace().any(|n| n == *name))
+            !all.iter()
+                .any(|names| names.split_whitespace().any(|n| n == *name))
         })
         .collect();
-    assert!(unknown.is_empty(), "{known} known; not upstream's: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "{known} known; not upstream's: {unknown:?}"
+    );
 }
 
 fn histogram(n: u64) -> Histogram {
@@ -204,9 +208,13 @@ fn work_shows() {
     db.set_compaction(false);
     db.maintain().unwrap();
     assert_eq!(site.metric("compactions_skipped_total"), 1.0);
-    let refused = [("out_of_bound_samples_total", 0), ("too_old_samples_total", 1)];
+    let refused = [
+        ("out_of_bound_samples_total", 0),
+        ("too_old_samples_total", 1),
+    ];
     for (name, window) in refused {
-        db.reconfigure(tsdb::Retention::none(), window * HOUR, 0).unwrap();
+        db.reconfigure(tsdb::Retention::none(), window * HOUR, 0)
+            .unwrap();
         append(&db, "0", &[(0, 1.0)]).unwrap_err();
         assert_eq!(site.metric(name), 1.0, "{name}");
     }
