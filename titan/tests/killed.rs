@@ -61,13 +61,13 @@ fn answer_all(mut connection: TcpStream, scrapes: &AtomicU64) {
 
 fn start(folder: &Path, port: u16) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
-    // Blocks of two seconds: cutting, compacting and cutting the log go on all the time.
+    // Blocks of a second: cutting, compacting and cutting the log go on all the time.
     command.arg("prometheus").args([
         format!("--config.file={}", folder.join("prometheus.yml").display()),
         format!("--storage.tsdb.path={}", folder.join("data").display()),
         format!("--web.listen-address=127.0.0.1:{port}"),
-        "--storage.tsdb.min-block-duration=2s".into(),
-        "--storage.tsdb.max-block-duration=18s".into(),
+        "--storage.tsdb.min-block-duration=1s".into(),
+        "--storage.tsdb.max-block-duration=9s".into(),
         "--storage.tsdb.block-reload-interval=1s".into(),
     ]);
     let running = Running::start(&mut command);
