@@ -302,7 +302,8 @@ pub fn pick_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Resul
     };
     let row = row.ok_or_else(|| match name {
         Some(name) => DbError::Options(format!("block {name} not found")),
-        None => DbError::Options("no blocks found".to_owned()),
+        // Upstream's words: the name it looked for is empty.
+        None => DbError::Options("block  not found".to_owned()),
     })?;
     Block::open(disk.clone(), &dir.join(row.ulid.to_string()))
 }
