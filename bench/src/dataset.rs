@@ -92,7 +92,7 @@ pub fn write(folder: &Path, plan: Plan) -> Result<u64, String> {
     let clock = SimClock::starting_at(first);
     let options = Options {
         compaction: plan.compact,
-        retention: 0,
+        retention: tsdb::Retention::none(),
         ..Options::default()
     };
     let db = Db::open(

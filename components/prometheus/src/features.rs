@@ -113,9 +113,15 @@ pub fn features_of(config: &ServerConfig) -> Features {
         put("service_discovery_providers", provider, false);
     }
     for (feature, is_on) in [
+        ("delayed_compaction", on("delayed-compaction")),
         ("exemplar_storage", on("exemplar-storage")),
+        ("histograms_st_encoding", false),
+        ("isolation", true),
+        ("metadata_wal_records", on("metadata-wal-records")),
         ("native_histograms", true),
-        ("out_of_order", true),
+        ("st_storage", false),
+        ("use_uncached_io", false),
+        ("xor2_encoding", false),
     ] {
         put("tsdb", feature, is_on);
     }
@@ -123,6 +129,24 @@ pub fn features_of(config: &ServerConfig) -> Features {
         all.entry(category.to_string()).or_default();
     }
     all
+}
+
+/// What to tell about features that are switched on and change nothing here.
+pub fn warnings(features: &[String]) -> Vec<String> {
+    let text = |feature: &String| match feature.as_str() {
+        "native-histograms" | "ooo-native-histograms" => Some(format!(
+            "This option for --enable-feature is now permanently enabled and therefore a no-op: {feature}"
+        )),
+        "memory-snapshot-on-shutdown" | "fast-startup" => Some(format!(
+            "--enable-feature={feature}: not needed and without effect, every start replays the log"
+        )),
+        "use-uncached-io" => Some(format!("--enable-feature={feature}: without effect")),
+        "st-storage" | "xor2-encoding" | "histograms-st-encoding" => Some(format!(
+            "--enable-feature={feature}: such chunks and records are read and not written"
+        )),
+        _ => None,
+    };
+    features.iter().filter_map(text).collect()
 }
 
 #[cfg(test)]

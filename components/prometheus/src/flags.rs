@@ -6,6 +6,10 @@ use std::time::Duration;
 use flags::{Flag, Invocation, Program, UsageError, Values};
 use model::duration::{format_duration, parse_duration};
 
+mod storage;
+
+pub use storage::StorageFlags;
+
 /// Flags of the server. Hidden are those that upstream hides, and those that have no meaning here but are taken.
 pub const PROGRAM: Program = Program {
     name: "prometheus",
@@ -140,12 +144,12 @@ const FLAGS: &[Flag] = &[
     ),
     Flag::value(
         "storage.tsdb.retention.time",
-        "",
+        "0s",
         "How long to retain samples in storage. 15d if neither this nor retention.size is set.",
     ),
     Flag::value(
         "storage.tsdb.retention.size",
-        "",
+        "0B",
         "Maximum number of bytes that can be stored for blocks. A unit is required, such as 512MB.",
     ),
     Flag::switch(
@@ -178,14 +182,14 @@ const FLAGS: &[Flag] = &[
     .hidden(),
     Flag::value(
         "storage.tsdb.max-block-chunk-segment-size",
-        "512MB",
-        "The maximum size for a single chunk segment in a block.",
+        "0B",
+        "The maximum size for a single chunk segment in a block, at least 1MB. 0 for 512MB.",
     )
     .hidden(),
     Flag::value(
         "storage.tsdb.wal-segment-size",
-        "128MB",
-        "Size at which to split the log segment files.",
+        "0B",
+        "Size at which to split the log segment files, between 10MB and 256MB. 0 for 128MB.",
     )
     .hidden(),
     Flag::switch("storage.tsdb.wal-compression", true, "Compress the log.").hidden(),
@@ -210,7 +214,7 @@ const FLAGS: &[Flag] = &[
     Flag::value(
         "storage.tsdb.delayed-compaction.max-percent",
         "10",
-        "Taken and without effect.",
+        "With the feature delayed-compaction: by how much of a block's duration compactions are put off at most, 1 to 100.",
     )
     .hidden(),
     Flag::value(
@@ -373,31 +377,6 @@ pub struct ServerConfig {
     pub all: std::collections::BTreeMap<String, String>,
 }
 
-/// `--storage.tsdb.*`
-#[derive(Clone, Debug)]
-pub struct StorageFlags {
-    /// The folder.
-    pub path: PathBuf,
-    /// Milliseconds; `None` when not given.
-    pub retention_time: Option<i64>,
-    /// Bytes; `None` when not given.
-    pub retention_size: Option<u64>,
-    /// Whether the folder is used without a lock.
-    pub no_lockfile: bool,
-    /// Milliseconds of a fresh block.
-    pub min_block: i64,
-    /// Milliseconds of the largest block; `None` to follow the retention.
-    pub max_block: Option<i64>,
-    /// Bytes of a log segment.
-    pub wal_segment_size: u64,
-    /// Whether the log is compressed.
-    pub wal_compression: bool,
-    /// Samples count as stored only when they are on the disk.
-    pub wal_sync: bool,
-    /// Samples per chunk.
-    pub samples_per_chunk: u32,
-}
-
 /// `--storage.remote.read-*`
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteReadFlags {
@@ -507,18 +486,7 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
             frame_bytes: number(values, "storage.remote.read-max-bytes-in-frame")? as usize,
         },
         cors_origin: values.text("web.cors.origin").to_string(),
-        storage: StorageFlags {
-            path: values.text("storage.tsdb.path").into(),
-            retention_time: optional_duration(values, "storage.tsdb.retention.time")?,
-            retention_size: optional_size(values, "storage.tsdb.retention.size")?,
-            no_lockfile: values.switch("storage.tsdb.no-lockfile"),
-            min_block: duration(values, "storage.tsdb.min-block-duration")?,
-            max_block: optional_duration(values, "storage.tsdb.max-block-duration")?,
-            wal_segment_size: wal_segment_size(values)?,
-            wal_compression: values.switch("storage.tsdb.wal-compression"),
-            wal_sync: values.switch("storage.tsdb.wal-sync"),
-            samples_per_chunk: number(values, "storage.tsdb.samples-per-chunk")? as u32,
-        },
+        storage: StorageFlags::read(values)?,
         query: QueryFlags {
             lookback_delta: duration(values, "query.lookback-delta")?,
             timeout: millis("query.timeout")?,
@@ -543,6 +511,16 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
 fn shown(values: &Values) -> std::collections::BTreeMap<String, String> {
     let mut all = values.all();
     for (name, value) in &mut all {
+        if let (
+            "storage.tsdb.wal-segment-size"
+            | "storage.tsdb.max-block-chunk-segment-size"
+            | "storage.tsdb.retention.size",
+            Ok(bytes),
+        ) = (name.as_str(), configfile::size::parse_size(value))
+        {
+            *value = configfile::size::format_size(bytes);
+            continue;
+        }
         let is_duration =
             !value.is_empty() && parse_duration(value).is_ok() && value.parse::<f64>().is_err();
         if is_duration && !name.starts_with("web.page") {
@@ -571,14 +549,6 @@ fn size(values: &Values, name: &str) -> Result<u64, UsageError> {
         .map_err(|e| UsageError(format!("--{name}: {e}")))
 }
 
-fn optional_size(values: &Values, name: &str) -> Result<Option<u64>, UsageError> {
-    if values.text(name).is_empty() {
-        Ok(None)
-    } else {
-        size(values, name).map(Some)
-    }
-}
-
 /// Whole numbers, also as `5e7`.
 fn number(values: &Values, name: &str) -> Result<u64, UsageError> {
     let text = values.text(name);
@@ -587,17 +557,6 @@ fn number(values: &Values, name: &str) -> Result<u64, UsageError> {
         _ => Err(UsageError(format!(
             "--{name}: {text:?} is not a whole number from 0"
         ))),
-    }
-}
-
-fn wal_segment_size(values: &Values) -> Result<u64, UsageError> {
-    let bytes = size(values, "storage.tsdb.wal-segment-size")?;
-    if (10 << 20..=256 << 20).contains(&bytes) {
-        Ok(bytes)
-    } else {
-        Err(UsageError(
-            "--storage.tsdb.wal-segment-size: flag must be set between 10MB and 256MB".into(),
-        ))
     }
 }
 

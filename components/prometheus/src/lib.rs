@@ -17,6 +17,7 @@ pub mod self_metrics;
 pub mod server;
 pub mod status;
 pub mod storage;
+pub mod storage_options;
 pub mod targets;
 pub mod web;
 

@@ -145,9 +145,10 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         ["tsdb", "dump-openmetrics", ..] => tsdb::dump_openmetrics(from(2), tool),
         ["tsdb", "create-blocks-from", ..] => backfill::create_blocks(from(2), tool),
         ["tsdb", "bench", "write", ..] => write_bench::write(from(3), tool),
-        ["check" | "promql" | "tsdb"] | ["check" | "promql" | "tsdb", "--help" | "-h", ..] => {
-            Outcome::printed(HELP.into())
-        }
+        ["check" | "promql" | "tsdb", "--help" | "-h", ..] => Outcome::printed(HELP.into()),
+        [group @ ("check" | "promql" | "tsdb")] => usage(&format!(
+            "must select a subcommand of '{group}', try --help"
+        )),
         ["check" | "promql" | "tsdb", other, ..] | [other, ..] => unknown_command(other),
     }
 }

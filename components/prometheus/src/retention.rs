@@ -3,55 +3,61 @@
 use configfile::prometheus::StorageConfig;
 use configfile::size::format_size;
 use model::duration::format_duration;
+use tsdb::Retention;
 
 use crate::flags::StorageFlags;
 
 const DAY: i64 = 86_400_000;
 const DEFAULT: i64 = 15 * DAY;
 
-/// Limits on age and size; 0 is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Milliseconds.
-    pub time: i64,
-    /// Bytes.
-    pub bytes: u64,
+/// What flags and file together say. A `retention` in the file takes the place of all flags: what it leaves out is no
+/// limit. `capacity` tells the bytes of the file system for a limit in percent; where it cannot, the size counts.
+pub fn retention_of(
+    flags: &StorageFlags,
+    file: &StorageConfig,
+    capacity: impl FnOnce() -> Result<u64, String>,
+) -> Result<Retention, String> {
+    let Some(file) = &file.retention else {
+        let bytes = flags.retention_size.unwrap_or(0);
+        let time = flags.retention_time.unwrap_or(0);
+        let time = if time == 0 && bytes == 0 {
+            DEFAULT
+        } else {
+            time
+        };
+        return Ok(Retention {
+            time,
+            bytes,
+            percent: 0.0,
+        });
+    };
+    let mut retention = Retention {
+        time: file.time,
+        bytes: file.size,
+        percent: file.percentage,
+    };
+    if file.percentage > 0.0 {
+        retention.bytes = (capacity()? as f64 * file.percentage / 100.0) as u64;
+    }
+    Ok(retention)
 }
 
-impl Retention {
-    /// What flags and file together say. `capacity` are the bytes of the file system, for a limit in percent.
-    pub fn of(flags: &StorageFlags, file: &StorageConfig, capacity: Option<u64>) -> Retention {
-        let percent = capacity
-            .filter(|_| file.retention_percentage > 0.0)
-            .map(|bytes| (bytes as f64 * file.retention_percentage / 100.0) as u64);
-        let size = file.retention_size.or(flags.retention_size);
-        let bytes = match (percent, size) {
-            (Some(percent), Some(size)) if size > 0 => percent.min(size),
-            (Some(percent), _) => percent,
-            (None, size) => size.unwrap_or(0),
-        };
-        let time = file.retention_time.or(flags.retention_time);
-        // Without any limit the default holds; a limit of one kind is enough.
-        let time = time.unwrap_or(if bytes == 0 { DEFAULT } else { 0 });
-        Retention { time, bytes }
+/// `15d or 10GiB`
+pub fn describe(retention: Retention) -> String {
+    let mut parts = Vec::new();
+    if retention.time > 0 {
+        parts.push(format_duration(retention.time));
     }
-
-    /// `15d or 10GiB`
-    pub fn describe(self) -> String {
-        let mut parts = Vec::new();
-        if self.time > 0 {
-            parts.push(format_duration(self.time));
-        }
-        if self.bytes > 0 {
-            parts.push(format_size(self.bytes));
-        }
-        parts.join(" or ")
+    if retention.bytes > 0 {
+        parts.push(format_size(retention.bytes));
     }
+    parts.join(" or ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use configfile::prometheus::RetentionConfig;
 
     fn flags(arguments: &[&str]) -> StorageFlags {
         match crate::flags::parse(arguments.iter().map(|a| a.to_string())) {
@@ -60,27 +66,38 @@ mod tests {
         }
     }
 
+    fn shown(arguments: &[&str], file: Option<RetentionConfig>) -> String {
+        let file = StorageConfig {
+            retention: file,
+            ..StorageConfig::default()
+        };
+        describe(retention_of(&flags(arguments), &file, || Ok(2 << 30)).unwrap())
+    }
+
     #[test]
     fn the_file_wins_over_flags_over_the_default() {
-        let none = StorageConfig::default();
-        assert_eq!(Retention::of(&flags(&[]), &none, None).describe(), "15d");
-        let by_size = flags(&["--storage.tsdb.retention.size=10GB"]);
-        assert_eq!(Retention::of(&by_size, &none, None).describe(), "10GiB");
-        let file = StorageConfig {
-            retention_time: Some(DAY),
-            ..none.clone()
+        let by_time = ["--storage.tsdb.retention.time=30d"];
+        let by_size = ["--storage.tsdb.retention.size=10GB"];
+        assert_eq!(shown(&[], None), "15d");
+        assert_eq!(shown(&by_size, None), "10GiB");
+        assert_eq!(shown(&by_time, None), "30d");
+        let file = |time, size, percentage| {
+            Some(RetentionConfig {
+                time,
+                size,
+                percentage,
+            })
         };
-        assert_eq!(
-            Retention::of(&by_size, &file, None).describe(),
-            "1d or 10GiB"
-        );
+        // What the block leaves out is switched off, flags or not.
+        assert_eq!(shown(&by_size, file(DAY, 0, 0.0)), "1d");
+        assert_eq!(shown(&by_time, file(0, 1 << 30, 0.0)), "1GiB");
+        assert_eq!(shown(&by_time, file(0, 0, 0.0)), "");
+        assert_eq!(shown(&[], file(0, 9 << 30, 50.0)), "1GiB");
         let percent = StorageConfig {
-            retention_percentage: 50.0,
-            ..none
+            retention: file(0, 0, 50.0),
+            ..StorageConfig::default()
         };
-        assert_eq!(
-            Retention::of(&flags(&[]), &percent, Some(2 << 30)).describe(),
-            "1GiB"
-        );
+        let unknown = retention_of(&flags(&[]), &percent, || Err("no such device".into()));
+        assert_eq!(unknown, Err("no such device".to_owned()));
     }
 }

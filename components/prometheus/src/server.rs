@@ -13,34 +13,31 @@ use configfile::Config;
 use configfile::sd::SdConfig;
 use discovery::Manager as Discovery;
 use env::{Clock, Disk, Registry};
+use model::duration::format_duration;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
-use ondisk::log::Compression;
 use parking_lot::RwLock;
 use scrape::Manager as Scraping;
 use scrape::pool::http_fetches;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tsdb::{Db, DbError, Durability, Options, ReplayProgress};
+use tsdb::{Db, DbError, ReplayProgress};
 
 use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
 use crate::query_watch::QueryWatch;
-use crate::retention::Retention;
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
 use crate::storage::{DbAdmin, LateDb};
+use crate::storage_options::{
+    self, exemplars_of, max_block_duration, retention_or_size, storage_options,
+};
 use crate::targets::ScrapedTargets;
 use crate::web::{Web, router};
-
-/// How often storage does its chores.
-const MAINTENANCE: Duration = Duration::from_secs(60);
-/// Exemplars kept when the feature is on and nothing else is said.
-const DEFAULT_EXEMPLARS: i64 = 100_000;
 
 /// The world a server lives in.
 #[derive(Clone)]
@@ -286,6 +283,7 @@ impl Server {
         let chores = tokio::spawn(maintain(
             db.clone(),
             self.context.clock.clone(),
+            self.config.storage.reload_interval,
             self.stopped.clone(),
         ));
         let watcher = self.config.auto_reload.map(|interval| {
@@ -320,11 +318,11 @@ impl Server {
 
     /// Opens the database on a thread that may block; `None` when the stop came first.
     async fn open_storage(&self) -> Result<Option<Arc<Db>>, ServerError> {
-        let options = storage_options(
-            &self.config,
-            &self.state.config.read().config,
-            &self.context,
-        );
+        let options = {
+            let applied = self.state.config.read();
+            storage_options(&self.config, &applied.config, self.context.seed)
+                .map_err(ServerError::Flag)?
+        };
         let dir = self.config.storage.path.clone();
         let (disk, clock) = (self.context.disk.clone(), self.context.clock.clone());
         let (registry, replay) = (self.registry.clone(), self.state.replay.clone());
@@ -358,6 +356,18 @@ fn initial_state(
     for warning in &loaded.config.warnings {
         tracing::warn!(file = %config.config_file.display(), "{warning}");
     }
+    for warning in crate::features::warnings(&config.features) {
+        tracing::warn!("{warning}");
+    }
+    for warning in storage_options::warnings(&loaded.config) {
+        tracing::warn!(file = %config.config_file.display(), "{warning}");
+    }
+    let retention = retention_or_size(config, &loaded.config);
+    let mut flags = config.all.clone();
+    flags.insert(
+        "storage.tsdb.max-block-duration".into(),
+        format_duration(max_block_duration(config, retention)),
+    );
     let now = context.clock.now();
     let notifications = Notifications::new(config.max_notification_listeners);
     notifications.set(STARTING, true, now);
@@ -365,13 +375,13 @@ fn initial_state(
         clock: context.clock.clone(),
         started: now,
         host: context.host.clone(),
-        flags: config.all.clone(),
+        flags,
         config: RwLock::new(Applied {
             config: loaded.config.clone(),
             fingerprint: loaded.fingerprint,
             success: true,
             time: now,
-            retention: retention_of(config, &loaded.config),
+            retention,
         }),
         db: LateDb::default(),
         replay: ReplayProgress::default(),
@@ -488,64 +498,9 @@ impl apiv1::targets::TargetSource for LateTargets {
     }
 }
 
-fn retention_of(config: &ServerConfig, file: &Config) -> Retention {
-    let capacity = || {
-        let stat = rustix::fs::statvfs(&config.storage.path).ok()?;
-        Some(stat.f_blocks * stat.f_frsize)
-    };
-    let capacity = (file.storage.retention_percentage > 0.0)
-        .then(capacity)
-        .flatten();
-    Retention::of(&config.storage, &file.storage, capacity)
-}
-
-fn exemplars_of(config: &ServerConfig, file: &Config) -> usize {
-    let on = config
-        .features
-        .iter()
-        .any(|feature| feature == "exemplar-storage");
-    let kept = file
-        .storage
-        .max_exemplars
-        .unwrap_or(DEFAULT_EXEMPLARS)
-        .max(0);
-    if on { kept as usize } else { 0 }
-}
-
-fn storage_options(config: &ServerConfig, file: &Config, context: &Context) -> Options {
-    let flags = &config.storage;
-    let retention = retention_of(config, file);
-    Options {
-        min_block_duration: flags.min_block,
-        max_block_duration: flags
-            .max_block
-            .unwrap_or_else(|| tsdb::plan::max_block_duration(retention.time)),
-        retention: retention.time,
-        retention_bytes: retention.bytes,
-        out_of_order_window: file.storage.out_of_order_time_window,
-        samples_per_chunk: flags.samples_per_chunk,
-        wal_segment_bytes: flags.wal_segment_size,
-        wal_compression: if flags.wal_compression {
-            Compression::Snappy
-        } else {
-            Compression::None
-        },
-        durability: if flags.wal_sync {
-            Durability::Sync
-        } else {
-            Durability::Write
-        },
-        max_exemplars: exemplars_of(config, file),
-        log_metadata: config.features.iter().any(|f| f == "metadata-wal-records"),
-        lock: !flags.no_lockfile,
-        seed: context.seed,
-        ..Options::default()
-    }
-}
-
-/// Storage's chores, once a minute. A failure is told and tried again.
-async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>, stopped: Shutdown) {
-    while stopped.or(clock.sleep(MAINTENANCE)).await.is_some() {
+/// Storage's chores, once an interval. A failure is told and tried again.
+async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>, interval: Duration, stopped: Shutdown) {
+    while stopped.or(clock.sleep(interval)).await.is_some() {
         let db = db.clone();
         match tokio::task::spawn_blocking(move || db.maintain()).await {
             Ok(Ok(_)) => {}
@@ -638,7 +593,7 @@ impl Reloader {
         }
         self.apply(&loaded.config, discovery)?;
         let now = self.0.state.clock.now();
-        let retention = retention_of(&self.0.config, &loaded.config);
+        let retention = retention_or_size(&self.0.config, &loaded.config);
         *self.0.state.config.write() = Applied {
             config: loaded.config,
             fingerprint: loaded.fingerprint,
@@ -665,10 +620,11 @@ impl Reloader {
             .collect();
         discovery.apply(&jobs);
         if let Some(db) = self.0.state.db.get() {
-            let retention = retention_of(&self.0.config, config);
+            for warning in storage_options::warnings(config) {
+                tracing::warn!("{warning}");
+            }
             db.reconfigure(
-                retention.time,
-                retention.bytes,
+                retention_or_size(&self.0.config, config),
                 config.storage.out_of_order_time_window,
                 exemplars_of(&self.0.config, config),
             )

@@ -10,10 +10,10 @@ use apiv1::time::format_rfc3339;
 use configfile::Config;
 use env::{Clock, Registry};
 use parking_lot::RwLock;
-use tsdb::ReplayProgress;
+use tsdb::{ReplayProgress, Retention};
 
 use crate::features::Features;
-use crate::retention::Retention;
+use crate::retention::describe;
 use crate::storage::LateDb;
 
 /// What the server knows of itself, shared by all who ask.
@@ -94,7 +94,7 @@ impl StatusSource for ServerState {
                 .map(|gogc| gogc.to_string())
                 .unwrap_or_default(),
             godebug: String::new(),
-            storage_retention: applied.retention.describe(),
+            storage_retention: describe(applied.retention),
         }
     }
 

@@ -335,19 +335,27 @@ fn print_storage(out: &mut Writer, storage: &StorageConfig) {
             format_duration(storage.out_of_order_time_window),
         );
     }
-    let retention = storage.retention_time.is_some()
-        || storage.retention_size.is_some()
-        || storage.retention_percentage != 0.0;
-    if retention {
+    if storage.stale_series_compaction_threshold != 0.0 {
+        out.field(
+            "stale_series_compaction_threshold",
+            storage.stale_series_compaction_threshold,
+        );
+    }
+    if !storage.float_encoding.is_empty() {
+        out.section("chunk_encoding");
+        out.field("floats", &storage.float_encoding);
+        out.end();
+    }
+    if let Some(retention) = storage.retention {
         out.section("retention");
-        if let Some(time) = storage.retention_time {
-            out.field("time", format_duration(time));
+        if retention.time != 0 {
+            out.field("time", format_duration(retention.time));
         }
-        if let Some(size) = storage.retention_size {
-            out.field("size", format_size(size));
+        if retention.size != 0 {
+            out.field("size", format_size(retention.size));
         }
-        if storage.retention_percentage != 0.0 {
-            out.field("percentage", storage.retention_percentage);
+        if retention.percentage != 0.0 {
+            out.field("percentage", retention.percentage);
         }
         out.end();
     }

@@ -230,14 +230,25 @@ fn expand_environment(
 pub struct StorageConfig {
     /// Milliseconds that samples may come late.
     pub out_of_order_time_window: i64,
-    /// Milliseconds; `None` for the flag's.
-    pub retention_time: Option<i64>,
-    /// Bytes; `None` for the flag's.
-    pub retention_size: Option<u64>,
-    /// Percent of the file system; 0 for none.
-    pub retention_percentage: f64,
+    /// Takes the place of all retention flags; `None` for these.
+    pub retention: Option<RetentionConfig>,
+    /// Share of stale series in the head from which they are to be compacted early; 0 for never.
+    pub stale_series_compaction_threshold: f64,
+    /// How float chunks are to be encoded: empty, `xor` or `xor2`.
+    pub float_encoding: String,
     /// Exemplars kept; `None` for the default.
     pub max_exemplars: Option<i64>,
+}
+
+/// `storage.tsdb.retention`; what is 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RetentionConfig {
+    /// Milliseconds.
+    pub time: i64,
+    /// Bytes.
+    pub size: u64,
+    /// Percent of the file system; goes before `size`.
+    pub percentage: f64,
 }
 
 impl StorageConfig {
@@ -261,9 +272,10 @@ impl StorageConfig {
         self.out_of_order_time_window = fields
             .duration("out_of_order_time_window", faults)?
             .unwrap_or(0);
-        if let Some(threshold) = fields.float("stale_series_compaction_threshold", faults)
-            && !(0.0..=1.0).contains(&threshold)
-        {
+        self.stale_series_compaction_threshold = fields
+            .float("stale_series_compaction_threshold", faults)
+            .unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&self.stale_series_compaction_threshold) {
             return Err(ConfigError::at(
                 node.line,
                 "stale_series_compaction_threshold must be between 0 and 1",
@@ -271,9 +283,9 @@ impl StorageConfig {
         }
         if let Some(encoding) = fields.take("chunk_encoding") {
             let mut inner = Fields::open(encoding, "config.plain", faults);
-            if let Some(floats) = inner.string("floats", faults)
-                && !["", "xor", "xor2"].contains(&floats.as_str())
-            {
+            let floats = inner.string("floats", faults).unwrap_or_default();
+            self.float_encoding.clone_from(&floats);
+            if !["", "xor", "xor2"].contains(&floats.as_str()) {
                 return Err(ConfigError::at(
                     encoding.line,
                     format!("unknown chunk encoding for floats {floats:?}, must be xor or xor2"),
@@ -283,12 +295,15 @@ impl StorageConfig {
         }
         if let Some(retention) = fields.take("retention") {
             let mut inner = Fields::open(retention, "config.plain", faults);
-            self.retention_time = inner.duration("time", faults)?;
-            self.retention_size = inner.size("size", faults)?;
-            self.retention_percentage = inner.float("percentage", faults).unwrap_or(0.0);
+            let read = RetentionConfig {
+                time: inner.duration("time", faults)?.unwrap_or(0),
+                size: inner.size("size", faults)?.unwrap_or(0),
+                percentage: inner.float("percentage", faults).unwrap_or(0.0),
+            };
             inner.close(faults);
-            if !(0.0..=100.0).contains(&self.retention_percentage) {
-                let shown = model::number::format_float(self.retention_percentage);
+            self.retention = Some(read);
+            if !(0.0..=100.0).contains(&read.percentage) {
+                let shown = model::number::format_float(read.percentage);
                 return Err(ConfigError::at(
                     retention.line,
                     format!(

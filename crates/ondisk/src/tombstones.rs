@@ -124,8 +124,11 @@ pub enum TombstonesError {
 }
 
 impl Tombstones {
-    /// Deletes an interval of a series.
+    /// Deletes an interval of a series. One that ends before it begins is left out.
     pub fn add(&mut self, series: u64, interval: Interval) {
+        if interval.min > interval.max {
+            return;
+        }
         self.0.entry(series).or_default().add(interval);
     }
 

@@ -63,7 +63,13 @@ impl Appender for Sink {
         Ok(())
     }
 
-    fn append_start(&mut self, _: SeriesRef, _: i64, _: i64, _: bool) -> Result<(), AppendError> {
+    fn append_start(
+        &mut self,
+        _: SeriesRef,
+        _: i64,
+        _: i64,
+        _: Option<HistogramSample<'_>>,
+    ) -> Result<(), AppendError> {
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
+use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata, ResetHint};
+use ondisk::record::AnyHistogram;
 use thiserror::Error;
 
 /// Names a series to the storage that gave it out; may go stale, see [`AppendError::UnknownSeries`].
@@ -48,7 +49,10 @@ pub enum AppendError {
     /// Exemplars are not kept.
     #[error("exemplar storage is disabled or max exemplars is less than or equal to 0")]
     ExemplarsDisabled,
-    /// A start timestamp that adds nothing (not before the sample, or not after the one known).
+    /// A start timestamp that is not before its sample.
+    #[error("ST is newer or the same as sample's timestamp, ignoring")]
+    StartNotBeforeSample,
+    /// A start timestamp that is not after the newest sample known.
     #[error("start timestamp out of order, ignoring")]
     OutOfOrderStart,
     /// The log could not be written; nothing of the batch counts as stored.
@@ -81,6 +85,28 @@ pub enum HistogramSample<'a> {
     Float(&'a FloatHistogram),
 }
 
+impl HistogramSample<'_> {
+    /// The histogram a counter of this layout starts with: no observations, and the counter was reset.
+    pub fn zero(&self) -> AnyHistogram {
+        match self {
+            HistogramSample::Integer(h) => AnyHistogram::Integer(Histogram {
+                schema: h.schema,
+                zero_threshold: h.zero_threshold,
+                custom_values: h.custom_values.clone(),
+                reset_hint: ResetHint::CounterReset,
+                ..Histogram::default()
+            }),
+            HistogramSample::Float(h) => AnyHistogram::Float(FloatHistogram {
+                schema: h.schema,
+                zero_threshold: h.zero_threshold,
+                custom_values: h.custom_values.clone(),
+                reset_hint: ResetHint::CounterReset,
+                ..FloatHistogram::default()
+            }),
+        }
+    }
+}
+
 /// Something that takes samples.
 pub trait Appendable: Send + Sync {
     /// Starts a batch. Nothing of it is seen by readers before [`Appender::commit`].
@@ -110,13 +136,14 @@ pub trait Appender {
         exemplar: &Exemplar,
     ) -> Result<(), AppendError>;
 
-    /// Tells that the counter behind the sample at `t` started at `start`: a zero is put there.
+    /// Tells that the counter behind the sample at `t` started at `start`: a zero is put there, a float or an empty
+    /// histogram of the sample's layout.
     fn append_start(
         &mut self,
         series: SeriesRef,
         t: i64,
         start: i64,
-        is_histogram: bool,
+        like: Option<HistogramSample<'_>>,
     ) -> Result<(), AppendError>;
 
     /// Notes what is known about the series' family.

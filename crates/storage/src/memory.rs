@@ -8,6 +8,7 @@ use model::{Exemplar, FloatHistogram, Histogram, Labels, Matcher, Metadata};
 use ondisk::chunk::{
     Encoding, FloatHistogramAppender, HistogramAppender, Plan, ResetHeader, XorAppender,
 };
+use ondisk::record::AnyHistogram;
 
 use crate::append::{AppendError, Appendable, Appender, HistogramSample, SeriesRef};
 use crate::select::{
@@ -222,7 +223,7 @@ impl Appender for Batch<'_> {
         series: SeriesRef,
         t: i64,
         start: i64,
-        is_histogram: bool,
+        like: Option<HistogramSample<'_>>,
     ) -> Result<(), AppendError> {
         if start >= t {
             return Err(AppendError::OutOfOrderStart);
@@ -230,10 +231,10 @@ impl Appender for Batch<'_> {
         let at = self.index(series)?;
         match self.check(at, start, |_| false) {
             Ok(_) => {
-                let zero = if is_histogram {
-                    StoredValue::Histogram(Histogram::default())
-                } else {
-                    StoredValue::Float(0.0)
+                let zero = match like.map(|like| like.zero()) {
+                    Some(AnyHistogram::Integer(h)) => StoredValue::Histogram(h),
+                    Some(AnyHistogram::Float(h)) => StoredValue::FloatHistogram(h),
+                    None => StoredValue::Float(0.0),
                 };
                 self.samples.push((at, start, zero));
                 Ok(())

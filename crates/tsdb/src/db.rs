@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use env::{Clock, Disk, DiskLock, Random, Registry};
 use model::{Exemplar, Labels, Matcher};
@@ -15,9 +16,10 @@ use crate::block::Block;
 use crate::failure::DbError;
 use crate::head::{Head, HeadAppender, HeadReader, HeadStats, Replay};
 use crate::metrics::Metrics;
-use crate::options::Options;
+use crate::options::{Options, Retention};
 use crate::plan;
 use crate::querier::DbQuerier;
+use crate::uploaded::Uploaded;
 use crate::wal::Wal;
 
 mod erase;
@@ -41,10 +43,14 @@ pub struct Db {
     /// One maintenance, deletion or snapshot at a time.
     busy: Mutex<()>,
     random: Mutex<Random>,
-    /// Time retention, changeable while running.
-    retention: AtomicI64,
-    retention_bytes: AtomicU64,
+    /// Changeable while running.
+    retention: Mutex<Retention>,
     compaction: AtomicBool,
+    /// Blocks a sidecar has uploaded.
+    uploaded: Uploaded,
+    /// By how much the first of several head compactions is put off, and since when it is.
+    compaction_delay: Duration,
+    delayed_since: Mutex<Option<Duration>>,
     closed: AtomicBool,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
@@ -138,17 +144,18 @@ impl Db {
     /// Changes what may be changed while running: retention, out-of-order window, exemplars.
     pub fn reconfigure(
         &self,
-        retention: i64,
-        retention_bytes: u64,
+        retention: Retention,
         out_of_order_window: i64,
         max_exemplars: usize,
     ) -> Result<(), DbError> {
-        self.retention.store(retention, Relaxed);
-        self.retention_bytes.store(retention_bytes, Relaxed);
+        *self.retention.lock() = retention;
         self.head.exemplars.resize(max_exemplars);
         if out_of_order_window > 0 && self.head.wbl.read().is_none() {
             let dir = self.dir.join("wbl");
-            let wbl = Wal::open(self.disk.clone(), &dir, self.options.wal())?;
+            let syncs = self.metrics.wbl_sync_duration.clone();
+            let wbl = Wal::prepare(self.disk.clone(), &dir, self.options.wal())?
+                .timing_syncs(self.clock.clone(), syncs);
+            wbl.start()?;
             *self.head.wbl.write() = Some(Arc::new(wbl));
         }
         self.head.window.store(out_of_order_window.max(0), Relaxed);
@@ -266,7 +273,7 @@ impl Appender for ClosedAppender {
         _: storage::SeriesRef,
         _: i64,
         _: i64,
-        _: bool,
+        _: Option<storage::HistogramSample<'_>>,
     ) -> Result<(), AppendError> {
         closed()
     }
@@ -303,8 +310,7 @@ fn deletable(
     metas: &[Meta],
     sizes: &[u64],
     others: u64,
-    retention: i64,
-    retention_bytes: u64,
+    retention: Retention,
 ) -> (HashSet<Ulid>, bool, bool) {
     let mut gone: HashSet<Ulid> = metas
         .iter()
@@ -321,10 +327,10 @@ fn deletable(
         .collect();
     let kept: Vec<Meta> = left.iter().map(|i| metas[*i].clone()).collect();
     let kept_sizes: Vec<u64> = left.iter().map(|i| sizes[*i]).collect();
-    let by_time = names(&kept, &plan::beyond_time(&kept, retention));
+    let by_time = names(&kept, &plan::beyond_time(&kept, retention.time));
     let by_size = names(
         &kept,
-        &plan::beyond_size(&kept, &kept_sizes, others, retention_bytes),
+        &plan::beyond_size(&kept, &kept_sizes, others, retention.bytes),
     );
     let (time, size) = (!by_time.is_empty(), !by_size.is_empty());
     gone.extend(by_time);

@@ -18,7 +18,7 @@ use crate::exemplars::ExemplarRing;
 use crate::isolation::Isolation;
 use crate::metrics::Metrics;
 use crate::postings::HeadPostings;
-use crate::series::{ChunkPolicy, Series};
+use crate::series::{ChunkPolicy, Series, Standing};
 use crate::slots::Slots;
 use crate::symbols::Symbols;
 use crate::wal::Wal;
@@ -71,6 +71,8 @@ pub(crate) struct Head {
     pub(crate) window: AtomicI64,
     pub(crate) series_count: AtomicI64,
     pub(crate) stale_count: AtomicI64,
+    pub(crate) histogram_count: AtomicI64,
+    pub(crate) bucket_count: AtomicI64,
     pub(crate) chunk_count: AtomicI64,
     /// Series whose record is not in the log yet.
     unlogged: Mutex<Vec<u32>>,
@@ -137,6 +139,8 @@ impl Head {
             window: AtomicI64::new(parts.window),
             series_count: AtomicI64::new(0),
             stale_count: AtomicI64::new(0),
+            histogram_count: AtomicI64::new(0),
+            bucket_count: AtomicI64::new(0),
             chunk_count: AtomicI64::new(0),
             unlogged: Mutex::default(),
             expiries: Mutex::default(),
@@ -229,6 +233,15 @@ impl Head {
             _ => return None,
         };
         Some(self.symbols.read().labels(&set))
+    }
+
+    /// Moves the gauges of stale series and histograms.
+    pub(crate) fn stand(&self, change: Standing) {
+        if change != Standing::default() {
+            self.stale_count.fetch_add(change.stale, Relaxed);
+            self.histogram_count.fetch_add(change.histograms, Relaxed);
+            self.bucket_count.fetch_add(change.buckets, Relaxed);
+        }
     }
 
     /// Widens the in-order range.

@@ -28,6 +28,7 @@ mod series;
 mod slots;
 mod symbols;
 pub mod tool;
+mod uploaded;
 mod validate;
 pub mod wal;
 
@@ -37,5 +38,5 @@ pub use db::{Db, ReplayProgress, Work};
 pub use failure::DbError;
 pub use head::{HeadStats, NamedCount};
 pub use merge::{Sample, Value};
-pub use options::Options;
+pub use options::{Options, Retention};
 pub use wal::Durability;

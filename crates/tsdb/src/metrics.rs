@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) compactions: Counter,
     pub(crate) compactions_triggered: Counter,
     pub(crate) compactions_failed: Counter,
+    pub(crate) compactions_skipped: Counter,
     pub(crate) vertical_compactions: Counter,
     pub(crate) populating_block: Gauge,
     pub(crate) compaction_duration: Histogram,
@@ -40,6 +41,10 @@ pub(crate) struct Metrics {
     pub(crate) wal_truncations: Counter,
     pub(crate) wal_truncations_failed: Counter,
     pub(crate) wal_truncate_duration: Summary,
+    pub(crate) wbl_truncations: Counter,
+    pub(crate) wbl_truncations_failed: Counter,
+    pub(crate) wal_sync_duration: Summary,
+    pub(crate) wbl_sync_duration: Summary,
     pub(crate) wal_corruptions: Counter,
     pub(crate) wbl_corruptions: Counter,
     pub(crate) wal_unknown_refs: Vector<Counter>,
@@ -90,18 +95,6 @@ impl Metrics {
         counter(
             "snapshot_replay_error_total",
             "Snapshot replays that failed.",
-        );
-        counter(
-            "compactions_skipped_total",
-            "Compactions skipped as they are switched off.",
-        );
-        gauge(
-            "head_native_histogram_series",
-            "Native histogram series in the head.",
-        );
-        gauge(
-            "head_native_histogram_buckets",
-            "Buckets of native histograms in the head.",
         );
         Metrics {
             head_chunks_created: counter(
@@ -164,6 +157,10 @@ impl Metrics {
             compactions: counter("compactions_total", "Compactions run."),
             compactions_triggered: counter("compactions_triggered_total", "Compactions triggered."),
             compactions_failed: counter("compactions_failed_total", "Compactions that failed."),
+            compactions_skipped: counter(
+                "compactions_skipped_total",
+                "Compactions skipped as they are switched off.",
+            ),
             vertical_compactions: counter(
                 "vertical_compactions_total",
                 "Compactions of overlapping blocks.",
@@ -213,6 +210,24 @@ impl Metrics {
             wal_truncate_duration: summary(
                 "wal_truncate_duration_seconds",
                 "Duration of log truncations.",
+            ),
+            wbl_truncations: counter(
+                "out_of_order_wbl_truncations_total",
+                "Truncations of the out-of-order log attempted.",
+            ),
+            wbl_truncations_failed: counter(
+                "out_of_order_wbl_truncations_failed_total",
+                "Truncations of the out-of-order log that failed.",
+            ),
+            wal_sync_duration: registry.summary(
+                &name("wal_fsync_duration_seconds"),
+                "Duration of syncing the log to disk.",
+                &[0.5, 0.9, 0.99],
+            ),
+            wbl_sync_duration: registry.summary(
+                &name("out_of_order_wbl_fsync_duration_seconds"),
+                "Duration of syncing the out-of-order log to disk.",
+                &[0.5, 0.9, 0.99],
             ),
             wal_corruptions: counter("wal_corruptions_total", "Corruptions found in the log."),
             wbl_corruptions: counter(

@@ -1,5 +1,7 @@
 //! What a database can be told, with upstream's defaults.
 
+use std::path::PathBuf;
+
 use ondisk::log::{Compression, SEGMENT_BYTES};
 
 use crate::failure::DbError;
@@ -12,10 +14,8 @@ pub struct Options {
     pub min_block_duration: i64,
     /// The longest block; see [`crate::plan::max_block_duration`].
     pub max_block_duration: i64,
-    /// Age, relative to the newest block, at which blocks go; 0 for never.
-    pub retention: i64,
-    /// Bytes of everything in the folder at which the oldest blocks go; 0 for no limit.
-    pub retention_bytes: u64,
+    /// When blocks go.
+    pub retention: Retention,
     /// Milliseconds behind the newest sample that samples may come late; 0 for not at all.
     pub out_of_order_window: i64,
     /// Samples a float chunk aims at.
@@ -32,6 +32,11 @@ pub struct Options {
     pub overlapping_compaction: bool,
     /// Blocks are compacted at all; a sidecar that uploads them wants them as they are cut.
     pub compaction: bool,
+    /// A file that lists uploaded blocks; while it can be read, only these are compacted.
+    pub delay_compact_file: Option<PathBuf>,
+    /// Percent of a head chunk range within which the first of several head compactions is put off, by a time chosen
+    /// when the folder is opened; 0 for at once. Keeps replicas from compacting at the same moment.
+    pub compaction_delay_percent: u32,
     /// Exemplars kept; 0 for none.
     pub max_exemplars: usize,
     /// Metadata goes to the log.
@@ -42,6 +47,40 @@ pub struct Options {
     pub seed: u64,
 }
 
+/// When blocks go: limits by age and by size; 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Retention {
+    /// Age relative to the newest block, milliseconds.
+    pub time: i64,
+    /// Bytes of everything in the folder.
+    pub bytes: u64,
+    /// The share of the file system that `bytes` was made of, percent, for those who look.
+    pub percent: f64,
+}
+
+impl Retention {
+    /// A limit by age alone.
+    pub fn by_time(milliseconds: i64) -> Retention {
+        Retention {
+            time: milliseconds,
+            ..Retention::default()
+        }
+    }
+
+    /// A limit by size alone.
+    pub fn by_size(bytes: u64) -> Retention {
+        Retention {
+            bytes,
+            ..Retention::default()
+        }
+    }
+
+    /// Everything stays.
+    pub fn none() -> Retention {
+        Retention::default()
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         const HOUR: i64 = 3_600_000;
@@ -49,8 +88,7 @@ impl Default for Options {
         Options {
             min_block_duration: 2 * HOUR,
             max_block_duration: crate::plan::max_block_duration(retention),
-            retention,
-            retention_bytes: 0,
+            retention: Retention::by_time(retention),
             out_of_order_window: 0,
             samples_per_chunk: 120,
             wal_segment_bytes: SEGMENT_BYTES,
@@ -59,6 +97,8 @@ impl Default for Options {
             block_segment_bytes: ondisk::segment::SEGMENT_BYTES_MAX,
             overlapping_compaction: true,
             compaction: true,
+            delay_compact_file: None,
+            compaction_delay_percent: 0,
             max_exemplars: 0,
             log_metadata: false,
             lock: true,

@@ -27,17 +27,30 @@ pub fn max_block_duration(retention: i64) -> i64 {
 
 /// Picks blocks to compact together, as positions in `metas`; empty when there is nothing to do. One position alone
 /// asks for a rewrite without deleted samples.
-pub fn plan(metas: &[Meta], ranges: &[i64], overlapping: bool) -> Vec<usize> {
+///
+/// The first block (by time) that `may_compact` refuses, and all after it, are left alone.
+pub fn plan(
+    metas: &[Meta],
+    ranges: &[i64],
+    overlapping: bool,
+    may_compact: impl Fn(&Meta) -> bool,
+) -> Vec<usize> {
+    let mut sorted: Vec<usize> = (0..metas.len()).collect();
+    sorted.sort_by_key(|i| metas[*i].min_time);
+    let end = sorted.iter().position(|i| !may_compact(&metas[*i]));
+    sorted.truncate(end.unwrap_or(sorted.len()));
+
     let class = |m: &Meta| match () {
         _ if m.compaction.has_hint(HINT_STALE) => 1,
         _ if m.compaction.has_hint(HINT_SELECTED) => 2,
         _ => 0,
     };
     for wanted in 0..3 {
-        let mut of: Vec<usize> = (0..metas.len())
+        let of: Vec<usize> = sorted
+            .iter()
+            .copied()
             .filter(|i| class(&metas[*i]) == wanted)
             .collect();
-        of.sort_by_key(|i| metas[*i].min_time);
         let picked = plan_class(metas, &of, ranges, overlapping);
         if !picked.is_empty() {
             return picked;
@@ -177,7 +190,11 @@ mod tests {
     }
 
     fn check(times: &[(i64, i64)], want: &[usize]) {
-        assert_eq!(plan(&metas(times), &[20, 60, 180], true), want, "{times:?}");
+        assert_eq!(
+            plan(&metas(times), &[20, 60, 180], true, |_| true),
+            want,
+            "{times:?}"
+        );
     }
 
     #[test]
@@ -196,23 +213,23 @@ mod tests {
         check(&[(0, 20), (19, 40), (40, 60)], &[0, 1]);
         check(&[(0, 20), (20, 40), (20, 40)], &[1, 2]);
         check(&[(0, 100), (10, 20), (30, 40), (100, 120)], &[0, 1, 2]);
-        assert!(plan(&metas(&[(0, 20), (19, 40)]), &[20, 60], false).is_empty());
+        assert!(plan(&metas(&[(0, 20), (19, 40)]), &[20, 60], false, |_| true).is_empty());
     }
 
     #[test]
     fn failed_stale_and_deleted() {
         let mut all = metas(&[(0, 20), (20, 40), (40, 60), (60, 80)]);
         all[1].compaction.failed = true;
-        assert!(plan(&all, &[20, 60], true).is_empty());
+        assert!(plan(&all, &[20, 60], true, |_| true).is_empty());
         let mut all = metas(&[(0, 20), (0, 20)]);
         all[0].compaction.hints = vec![HINT_OUT_OF_ORDER.to_owned()];
-        assert_eq!(plan(&all, &[20, 60], true), [0, 1]);
+        assert_eq!(plan(&all, &[20, 60], true, |_| true), [0, 1]);
         all[0].compaction.hints = vec![HINT_STALE.to_owned()];
-        assert!(plan(&all, &[20, 60], true).is_empty());
+        assert!(plan(&all, &[20, 60], true, |_| true).is_empty());
         let mut all = metas(&[(0, 540), (540, 720), (720, 740)]);
         all[0].stats.num_series = 10;
         all[0].stats.num_tombstones = 3;
-        assert_eq!(plan(&all, &[20, 60, 180], true), [0]);
+        assert_eq!(plan(&all, &[20, 60, 180], true, |_| true), [0]);
     }
 
     #[test]

@@ -106,8 +106,28 @@ pub(crate) enum Incoming<'a> {
 pub(crate) struct Changes {
     pub(crate) chunks_created: u64,
     pub(crate) chunks_written: u64,
-    /// Became stale (1) or alive again (-1).
+    /// By how much the head's gauges change.
+    pub(crate) standing: Standing,
+}
+
+/// What series add to the head's gauges by their newest samples.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Series that ended with a stale marker.
     pub(crate) stale: i64,
+    /// Series of native histograms.
+    pub(crate) histograms: i64,
+    /// Buckets of these.
+    pub(crate) buckets: i64,
+}
+
+impl Standing {
+    /// Takes a series' standing from before a change out, and the one after it in.
+    pub(crate) fn change(&mut self, before: Standing, after: Standing) {
+        self.stale += after.stale - before.stale;
+        self.histograms += after.histograms - before.histograms;
+        self.buckets += after.buckets - before.buckets;
+    }
 }
 
 /// A series of the head; `reference` 0 marks a vacant slot.
@@ -199,6 +219,22 @@ impl Series {
         }
     }
 
+    /// What it adds to the head's gauges.
+    #[inline]
+    pub(crate) fn standing(&self) -> Standing {
+        let buckets = match &self.state {
+            State::None => return Standing::default(),
+            State::Float(_) => None,
+            State::Histogram(a) => Some(a.buckets()),
+            State::FloatHistogram(a) => Some(a.buckets()),
+        };
+        Standing {
+            stale: i64::from(self.is_stale()),
+            histograms: i64::from(buckets.is_some()),
+            buckets: buckets.unwrap_or(0) as i64,
+        }
+    }
+
     /// Whether the newest sample has this value.
     pub(crate) fn last_is(&self, value: Incoming<'_>) -> bool {
         match (&self.state, value) {
@@ -279,7 +315,7 @@ impl Series {
         if let Some(commit) = commit {
             self.marks.note(commit, last);
         }
-        let was_stale = self.is_stale();
+        let before = self.standing();
         match value {
             Incoming::Float(v) => self.append_float(t, v, policy, files, changes),
             Incoming::Histogram(h) if is_stale_nan(h.sum()) => {
@@ -310,7 +346,7 @@ impl Series {
                 self.append_float_histogram(t, h, policy, files, changes);
             }
         }
-        changes.stale += i64::from(self.is_stale()) - i64::from(was_stale);
+        changes.standing.change(before, self.standing());
         Taken::InOrder
     }
 
@@ -502,8 +538,8 @@ impl Series {
     }
 
     /// Drops what ends before `min`; gives the number of chunks dropped.
-    pub(crate) fn truncate(&mut self, min: i64) -> u64 {
-        let before = self.chunk_count();
+    pub(crate) fn truncate(&mut self, min: i64, standing: &mut Standing) -> u64 {
+        let (before, stood) = (self.chunk_count(), self.standing());
         let gone = self.finished.partition_point(|c| c.max_time() < min);
         if gone > 0 {
             self.finished.drain(..gone);
@@ -514,6 +550,7 @@ impl Series {
         if self.finished.is_empty() && self.open_last().is_some_and(|last| last < min) {
             self.state = State::None;
             self.buf = Vec::new();
+            standing.change(stood, Standing::default());
         }
         // Late samples stay longer than those in order, and must not come back.
         let late = self.out_of_order.as_ref().and_then(|o| o.range());
@@ -527,8 +564,9 @@ impl Series {
     }
 
     /// Forgets all samples.
-    pub(crate) fn clear(&mut self) -> u64 {
+    pub(crate) fn clear(&mut self, standing: &mut Standing) -> u64 {
         let chunks = self.chunk_count();
+        standing.change(self.standing(), Standing::default());
         self.state = State::None;
         self.buf = Vec::new();
         self.finished = Vec::new();

@@ -12,7 +12,7 @@ use storage::{Queryable as _, SelectHints, TimeRange};
 use crate::block::{Block, read_meta};
 use crate::db::Db;
 use crate::failure::DbError;
-use crate::options::Options;
+use crate::options::{Options, Retention};
 use crate::overlay::Overlay;
 
 mod analyze;
@@ -28,7 +28,7 @@ pub fn open_read_only(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Db>, DbError> {
     let options = Options {
-        retention: 0,
+        retention: Retention::none(),
         compaction: false,
         ..Options::default()
     };
@@ -302,7 +302,8 @@ pub fn pick_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Resul
     };
     let row = row.ok_or_else(|| match name {
         Some(name) => DbError::Options(format!("block {name} not found")),
-        None => DbError::Options("no blocks found".to_owned()),
+        // Upstream's words: the name it looked for is empty.
+        None => DbError::Options("block  not found".to_owned()),
     })?;
     Block::open(disk.clone(), &dir.join(row.ulid.to_string()))
 }

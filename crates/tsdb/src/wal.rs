@@ -3,13 +3,17 @@
 //! A commit is one write. When the disk refuses it, the segment is cut back to where it was before the next write, so
 //! that what follows can be replayed, by us and by upstream. Durability is upstream's by default (the bytes survive the
 //! process at once, the machine when the segment is finished); with [`Durability::Sync`] a commit waits until the disk
-//! has it, and commits that wait at the same time share one sync.
+//! has it. Others write while one syncs, and all that were written by then share the next sync. After a sync that
+//! failed nothing is known about what it should have saved (the kernel forgets such pages), so every commit it covered
+//! fails, the segment is cut back to what was synced before, and the log goes on in a new one.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use env::{Disk, DiskFile};
+use env::instruments::Summary;
+use env::{Clock, Disk, DiskFile};
 use ondisk::log::{Compression, LogCause, LogReader, PAGE, Packed, frame};
 use parking_lot::Mutex;
 
@@ -57,13 +61,62 @@ struct Writer {
     position: u64,
     /// An earlier write failed: the file may be longer than `position`.
     dirty: bool,
+    /// A sync of the segment failed: nothing more is written to it.
+    broken: bool,
     /// Finished segments that are not on disk for sure.
     unsynced: Vec<(PathBuf, Box<dyn DiskFile>)>,
-    /// Commits written, and how many of them were on disk at the last sync.
+    /// A second handle of the segment, for syncing while others write. Only where commits wait for it.
+    syncing: Option<Box<dyn DiskFile>>,
+    /// How much of the segment is on disk for sure.
+    synced_position: u64,
+    /// Commits written, counted from 1, and the last one whose fate is known.
     written: u64,
-    synced: u64,
+    decided: u64,
+    /// Commits up to `decided` that were lost: ranges, first included. Whoever waits for one asks within moments.
+    lost: VecDeque<(u64, u64)>,
+    /// Records that later commits build upon, with the commits they came with, until these are synced; and whether they
+    /// have to be written again, since they were cut off.
+    first: VecDeque<(u64, Packed)>,
+    first_again: bool,
     stats: WalStats,
     scratch: Vec<u8>,
+}
+
+/// Failed syncs that are remembered for those who still wait.
+const LOST_MAX: usize = 1024;
+
+impl Writer {
+    /// Whether a commit is on disk, once that is known.
+    fn fate(&self, ticket: u64) -> Option<bool> {
+        let lost = |(from, to): &(u64, u64)| (*from..=*to).contains(&ticket);
+        (ticket <= self.decided).then(|| !self.lost.iter().any(lost))
+    }
+
+    /// Gives up all commits whose fate is open, and the part of the segment they are in.
+    fn lose(&mut self) {
+        if self.written > self.decided {
+            self.lost.push_back((self.decided + 1, self.written));
+            self.decided = self.written;
+            if self.lost.len() > LOST_MAX {
+                self.lost.pop_front();
+            }
+        }
+        self.position = self.synced_position;
+        (self.dirty, self.broken) = (true, true);
+        self.first_again = !self.first.is_empty();
+    }
+
+    /// All commits up to this one are on disk.
+    fn decide(&mut self, ticket: u64) {
+        self.decided = self.decided.max(ticket);
+        while self
+            .first
+            .front()
+            .is_some_and(|(at, _)| *at <= self.decided)
+        {
+            self.first.pop_front();
+        }
+    }
 }
 
 /// An open log.
@@ -72,6 +125,10 @@ pub struct Wal {
     dir: PathBuf,
     options: WalOptions,
     writer: Mutex<Writer>,
+    /// Held by the one who syncs; taken before the writer.
+    turn: Mutex<()>,
+    /// Times syncs.
+    sync_duration: Option<(Arc<dyn Clock>, Summary)>,
 }
 
 /// Segment numbers in a folder, ascending. Names that are no numbers are ignored.
@@ -152,17 +209,9 @@ pub fn walk_segment(
     }
 }
 
-/// Cuts a damaged log: later segments go, the damaged one keeps what is before `offset`.
+/// Cuts a damaged segment: it keeps what is before `offset`. Later segments stay, since references are never used twice:
+/// a sample whose series record is lost is dropped, and cannot end up with another series.
 pub fn repair(disk: &dyn Disk, dir: &Path, segment: u32, offset: u64) -> Result<(), DbError> {
-    for later in segments(disk, dir)?
-        .into_iter()
-        .rev()
-        .filter(|n| *n > segment)
-    {
-        let path = segment_path(dir, later);
-        disk.remove_file(&path)
-            .map_err(DbError::io("remove", &path))?;
-    }
     let path = segment_path(dir, segment);
     let bytes = disk.read(&path).map_err(DbError::io("read", &path))?;
     let mut good = bytes;
@@ -217,13 +266,41 @@ impl Wal {
                 segment: 0,
                 position: 0,
                 dirty: false,
+                broken: false,
                 unsynced: Vec::new(),
+                syncing: None,
+                synced_position: 0,
                 written: 0,
-                synced: 0,
+                decided: 0,
+                lost: VecDeque::new(),
+                first: VecDeque::new(),
+                first_again: false,
                 stats: WalStats::default(),
                 scratch: Vec::new(),
             }),
+            turn: Mutex::new(()),
+            sync_duration: None,
         })
+    }
+
+    /// Observes how long syncs take, in seconds.
+    pub(crate) fn timing_syncs(mut self, clock: Arc<dyn Clock>, summary: Summary) -> Wal {
+        self.sync_duration = Some((clock, summary));
+        self
+    }
+
+    fn sync(&self, file: &mut dyn DiskFile) -> std::io::Result<()> {
+        let Some((clock, summary)) = &self.sync_duration else {
+            return file.sync();
+        };
+        let started = clock.monotonic();
+        let synced = file.sync();
+        summary.observe(clock.monotonic().saturating_sub(started).as_secs_f64());
+        synced
+    }
+
+    fn waits_for_disk(&self) -> bool {
+        self.options.durability == Durability::Sync
     }
 
     fn open_segment(&self, w: &mut Writer, number: u32) -> Result<(), DbError> {
@@ -235,10 +312,22 @@ impl Wal {
         self.disk
             .sync_dir(&self.dir)
             .map_err(DbError::io("sync", &self.dir))?;
-        if let Some(old) = w.file.replace(file) {
+        let syncing = match self.waits_for_disk() {
+            true => Some(
+                self.disk
+                    .open_append(&path)
+                    .map_err(DbError::io("open", &path))?,
+            ),
+            false => None,
+        };
+        if let Some(old) = w.file.replace(file)
+            && !self.waits_for_disk()
+        {
             w.unsynced.push((segment_path(&self.dir, w.segment), old));
         }
-        (w.segment, w.position) = (number, 0);
+        w.syncing = syncing;
+        (w.segment, w.position, w.synced_position) = (number, 0, 0);
+        (w.dirty, w.broken) = (false, false);
         Ok(())
     }
 
@@ -253,6 +342,9 @@ impl Wal {
                 .map_err(DbError::io("truncate", &path))?;
         }
         w.dirty = false;
+        if w.broken {
+            self.roll(w)?;
+        }
         Ok(())
     }
 
@@ -278,6 +370,18 @@ impl Wal {
         if rest > 0 {
             self.put(w, &vec![0; rest as usize])?;
         }
+        if self.waits_for_disk()
+            && let Some(file) = &mut w.file
+            && let Err(err) = self.sync(&mut **file)
+        {
+            let path = segment_path(&self.dir, w.segment);
+            if !w.broken {
+                w.lose();
+                return Err(DbError::io("sync", &path)(err));
+            }
+            // All that counts of it was synced before.
+            tracing::warn!(%err, path = %path.display(), "sync a log segment that is given up");
+        }
         self.open_segment(w, w.segment + 1)
     }
 
@@ -293,12 +397,16 @@ impl Wal {
         let mut w = self.writer.lock();
         let first = first().map(|record| Packed::new(record, self.options.compression));
         let start = (w.segment, w.position);
-        let written = self.write(&mut w, first.iter().chain(records));
+        let again: Vec<Packed> = match w.first_again {
+            true => w.first.iter().map(|(_, record)| record.clone()).collect(),
+            false => Vec::new(),
+        };
+        let written = self.write(&mut w, again.iter().chain(&first).chain(records));
         if written.is_err() {
             w.stats.failed += 1;
             // Whatever of the commit got through goes again.
             if w.segment == start.0 {
-                w.position = start.1;
+                w.position = start.1.min(w.position);
             }
             w.dirty = true;
             if let Err(err) = self.clean(&mut w) {
@@ -307,6 +415,14 @@ impl Wal {
         } else {
             w.written += 1;
             w.stats.writes += 1;
+            let ticket = w.written;
+            if w.first_again {
+                w.first.iter_mut().for_each(|(at, _)| *at = ticket);
+                w.first_again = false;
+            }
+            if let (Some(record), true) = (first, self.waits_for_disk()) {
+                w.first.push_back((ticket, record));
+            }
         }
         done(written.is_ok());
         let ticket = w.written;
@@ -351,38 +467,66 @@ impl Wal {
         result
     }
 
-    /// Waits until a commit is on disk; whoever holds the lock syncs for all that wait.
+    /// Waits until it is known whether a commit is on disk.
     fn sync_up_to(&self, ticket: u64) -> Result<(), DbError> {
+        let _turn = self.turn.lock();
         let mut w = self.writer.lock();
-        if w.synced >= ticket {
-            return Ok(());
+        let failed = |cause: &str| {
+            let path = segment_path(&self.dir, 0);
+            let source = std::io::Error::other(cause.to_owned());
+            DbError::io("sync", path.parent().unwrap_or(&path))(source)
+        };
+        match w.fate(ticket) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(failed("the sync that this commit waited for failed")),
+            None => {}
         }
-        self.sync_locked(&mut w)
-    }
-
-    fn sync_locked(&self, w: &mut Writer) -> Result<(), DbError> {
-        while let Some((path, mut file)) = w.unsynced.pop() {
-            if let Err(err) = file.sync() {
-                let failed = DbError::io("sync", &path)(err);
-                w.unsynced.push((path, file));
-                return Err(failed);
+        let Some(mut handle) = w.syncing.take() else {
+            return Err(DbError::Closed);
+        };
+        let (segment, position, written) = (w.segment, w.position, w.written);
+        drop(w);
+        let synced = self.sync(&mut *handle);
+        let mut w = self.writer.lock();
+        let same = w.segment == segment;
+        if same {
+            w.syncing = Some(handle);
+        }
+        match synced {
+            Ok(()) => {
+                if same {
+                    w.synced_position = w.synced_position.max(position);
+                }
+                // A segment that was finished meanwhile may have been given up.
+                w.decide(written);
+                match w.fate(ticket) {
+                    Some(false) => Err(failed("the sync that this commit waited for failed")),
+                    _ => Ok(()),
+                }
+            }
+            Err(err) => {
+                if same {
+                    w.lose();
+                    w.stats.failed += 1;
+                    if let Err(err) = self.clean(&mut w) {
+                        tracing::warn!(%err, "begin a new log segment after a failed sync; will try again");
+                    }
+                }
+                Err(DbError::io("sync", &segment_path(&self.dir, segment))(err))
             }
         }
-        let path = segment_path(&self.dir, w.segment);
-        if let Some(file) = &mut w.file {
-            file.sync().map_err(DbError::io("sync", &path))?;
-        }
-        w.synced = w.written;
-        Ok(())
     }
 
     /// Syncs finished segments, which commits leave to the background.
     pub fn sync_finished(&self) -> Result<(), DbError> {
         let files = std::mem::take(&mut self.writer.lock().unsynced);
+        let mut result = Ok(());
         for (path, mut file) in files {
-            file.sync().map_err(DbError::io("sync", &path))?;
+            if let Err(err) = self.sync(&mut *file) {
+                result = Err(DbError::io("sync", &path)(err));
+            }
         }
-        Ok(())
+        result
     }
 
     /// Writes records outside of a commit.
@@ -444,9 +588,14 @@ impl Wal {
 
     /// Syncs everything.
     pub fn close(&self) -> Result<(), DbError> {
+        self.sync_finished()?;
         let mut w = self.writer.lock();
         self.clean(&mut w)?;
-        self.sync_locked(&mut w)
+        let path = segment_path(&self.dir, w.segment);
+        match &mut w.file {
+            Some(file) => self.sync(&mut **file).map_err(DbError::io("sync", &path)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -622,6 +771,68 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_sync_fails_its_commits_and_harms_no_other() {
+        for seed in 0..50 {
+            let disk = SimDisk::new();
+            let options = WalOptions {
+                segment_bytes: 2 * PAGE as u64,
+                compression: Compression::None,
+                durability: Durability::Sync,
+            };
+            let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), options).unwrap();
+            let mut random = env::Random::from_seed(seed);
+            let mut want = Vec::new();
+            let mut failed = 0;
+            for round in 0..60u8 {
+                disk.set_syncs_fail(random.below(4) == 0);
+                let record = vec![round; random.below(5000) as usize + 1];
+                match wal.log(vec![record.clone()]) {
+                    Ok(()) => want.push(record),
+                    Err(_) => failed += 1,
+                }
+            }
+            assert!(failed > 3, "seed {seed}");
+            // The process dies: what was acknowledged is there. The machine dies: the same.
+            for crash in [
+                env::sim::disk::Crash::Process,
+                env::sim::disk::Crash::Machine { seed },
+            ] {
+                disk.restart(crash);
+                let mut got = Vec::new();
+                for segment in segments(&disk, Path::new(DIR)).unwrap() {
+                    let each = |r: &[u8]| {
+                        got.push(r.to_vec());
+                        Ok(())
+                    };
+                    // Rests of commits that failed may end a segment.
+                    let _ = walk_segment(&disk, Path::new(DIR), segment, 0, each);
+                }
+                got.retain(|r| want.contains(r));
+                assert!(got == want, "seed {seed}, {crash:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn records_that_others_build_upon_are_written_again_after_a_failed_sync() {
+        let disk = SimDisk::new();
+        let options = WalOptions {
+            segment_bytes: 4 * PAGE as u64,
+            compression: Compression::None,
+            durability: Durability::Sync,
+        };
+        let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), options).unwrap();
+        let sample = |n: u8| vec![Packed::new(vec![n], Compression::None)];
+        disk.set_syncs_fail(true);
+        assert!(wal.commit(|| Some(vec![100]), &sample(1), |_| {}).is_err());
+        disk.set_syncs_fail(false);
+        wal.commit(|| None, &sample(2), |_| {}).unwrap();
+        wal.commit(|| None, &sample(3), |_| {}).unwrap();
+        disk.restart(env::sim::disk::Crash::Machine { seed: 1 });
+        assert_eq!(read(&disk), [vec![100], vec![2], vec![3]]);
+    }
+
+    #[test]
     fn repair_keeps_the_good_part() {
         let disk = SimDisk::new();
         let wal = open(&disk, 2 * PAGE as u64);
@@ -639,7 +850,7 @@ mod tests {
         };
         repair(&disk, Path::new(DIR), 1, offset).unwrap();
         let got = read(&disk);
-        assert!(got.len() >= 6 && got.len() < 12);
-        assert!(got.iter().enumerate().all(|(i, r)| r[0] == i as u8));
+        assert!(got.len() >= 15 && got.len() < 20, "{}", got.len());
+        assert!(got.windows(2).all(|w| w[0][0] < w[1][0]));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use model::Matcher;
 use storage::{Appendable as _, Queryable as _, TimeRange};
 use support::*;
-use tsdb::Options;
+use tsdb::{Options, Retention};
 
 const TARGETS: usize = 3;
 const SERIES: usize = 20;
@@ -25,7 +25,7 @@ fn series_of(target: usize, n: usize) -> model::Labels {
 #[test]
 fn readers_see_whole_scrapes_while_everything_moves() {
     let site = Site::with(Options {
-        retention: 0,
+        retention: Retention::none(),
         ..Site::new().options.clone()
     });
     let db = site.open();

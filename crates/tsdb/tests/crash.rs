@@ -1,7 +1,8 @@
 //! Crashes at every operation on the disk: what was acknowledged is there afterwards, once, and the folder opens.
 //!
-//! `TITAN_CRASH_SEEDS` sets how many crashes of the machine are tried (each loses another part of what was not synced),
-//! `TITAN_CRASH_FROM` the first of them; a failure prints its seed.
+//! `TITAN_CRASH_SEEDS` sets how many crashes of the machine are tried (each loses another part of what was not synced; a
+//! thousand, or 20,000 with `TITAN_LONG_TESTS=1`), `TITAN_CRASH_FROM` the first of them; a failure prints its seed, and
+//! `TITAN_CRASH_FROM=SEED TITAN_CRASH_SEEDS=1` replays it.
 
 #[path = "support/site.rs"]
 mod support;
@@ -172,7 +173,9 @@ fn number(name: &str, default: u64) -> u64 {
 fn the_machine_dies_and_synced_commits_are_there() {
     let total = operations(Durability::Sync);
     let from = number("TITAN_CRASH_FROM", 0);
-    for seed in from..from + number("TITAN_CRASH_SEEDS", 1000) {
+    let long = std::env::var_os("TITAN_LONG_TESTS").is_some();
+    let many = if long { 20_000 } else { 1000 };
+    for seed in from..from + number("TITAN_CRASH_SEEDS", many) {
         let at = env::Random::from_seed(seed).below(total);
         let site = Site::with(options(Durability::Sync));
         site.disk.crash_at(at);

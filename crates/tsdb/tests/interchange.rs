@@ -14,17 +14,18 @@ use env::{Disk, Registry};
 use model::Matcher;
 use storage::TimeRange;
 use support::*;
-use tsdb::{Db, Options};
+use tsdb::{Db, Options, Retention};
 
 /// Ten in the morning of some day, at the edge of a two-hour window.
 const START: i64 = 1_699_999_200_000 / (2 * HOUR) * (2 * HOUR);
 
+/// Says aloud when it is not there.
 fn installed(program: &str) -> bool {
-    let there = Path::new("/usr/bin").join(program).exists();
-    if !there {
-        eprintln!("skipped: {program} is not installed");
-    }
-    there
+    testkit::peers::find(program).is_some()
+}
+
+fn peer(program: &str) -> Command {
+    Command::new(testkit::peers::find(program).unwrap())
 }
 
 fn open(dir: &Path, options: Options) -> Arc<Db> {
@@ -34,11 +35,7 @@ fn open(dir: &Path, options: Options) -> Arc<Db> {
 }
 
 fn promtool(args: &[&str], dir: &Path) -> String {
-    let out = Command::new("promtool")
-        .args(args)
-        .arg(dir)
-        .output()
-        .unwrap();
+    let out = peer("promtool").args(args).arg(dir).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "promtool {args:?}: {text}\n{errors}");
@@ -194,7 +191,7 @@ fn we_read_blocks_that_promtool_made() {
     text += "# EOF\n";
     std::fs::write(&file, text).unwrap();
     let data = dir.path().join("data");
-    let made = Command::new("promtool")
+    let made = peer("promtool")
         .args(["tsdb", "create-blocks-from", "openmetrics"])
         .args([&file, &data])
         .output()
@@ -207,7 +204,7 @@ fn we_read_blocks_that_promtool_made() {
     let db = open(
         &data,
         Options {
-            retention: 0,
+            retention: Retention::none(),
             ..Options::default()
         },
     );
@@ -244,7 +241,7 @@ fn run_prometheus(dir: &Path, data: &Path) -> String {
     std::fs::write(&config, text).unwrap();
     let log_path = dir.join("log");
     let log = std::fs::File::create(&log_path).unwrap();
-    let child = Command::new("prometheus")
+    let child = peer("prometheus")
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -268,7 +265,7 @@ fn three_turns_on_one_folder() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let options = Options {
-        retention: 0,
+        retention: Retention::none(),
         ..Options::default()
     };
     // Ours first, dropped in the middle.

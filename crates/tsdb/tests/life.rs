@@ -8,7 +8,7 @@ use storage::{
     AppendError, Appendable as _, HistogramSample, Queryable as _, SelectHints, TimeRange, Value,
 };
 use support::*;
-use tsdb::Options;
+use tsdb::{Options, Retention};
 
 #[test]
 fn appended_samples_are_read_and_survive_a_restart() {
@@ -214,7 +214,7 @@ fn deleted_samples_are_gone_for_good() {
 #[test]
 fn old_blocks_expire_by_time_and_by_size() {
     let site = Site::with(Options {
-        retention: 10 * HOUR,
+        retention: Retention::by_time(10 * HOUR),
         ..Site::new().options.clone()
     });
     let db = site.open();
@@ -225,7 +225,7 @@ fn old_blocks_expire_by_time_and_by_size() {
     let metas = db.metas();
     let newest = metas.iter().map(|m| m.max_time).max().unwrap();
     assert!(metas.iter().all(|m| newest - m.max_time < 10 * HOUR));
-    db.reconfigure(0, 1, 0, 0).unwrap();
+    db.reconfigure(Retention::by_size(1), 0, 0).unwrap();
     db.maintain().unwrap();
     assert!(db.metas().is_empty());
     assert!(!read_all(&db).is_empty());
@@ -406,7 +406,7 @@ fn a_full_disk_fails_commits_and_lets_them_go_on_later() {
 #[test]
 fn a_long_gap_loses_nothing() {
     let site = Site::with(Options {
-        retention: 0,
+        retention: Retention::none(),
         ..Site::new().options.clone()
     });
     let db = site.open();

@@ -22,7 +22,12 @@ const OPENMETRICS: Program = Program {
     flags: &[
         Flag::switch("human-readable", false, "Print human readable values (-r)."),
         Flag::switch("quiet", false, "Do not print created blocks (-q)."),
-        Flag::value("max-block-duration", "1d", "The longest a block may span.").hidden(),
+        Flag::value(
+            "max-block-duration",
+            "2h",
+            "Maximum duration created blocks may span. Anything less than 2h is ignored.",
+        )
+        .hidden(),
         Flag::list("label", "", "Label to attach to metrics, name=value."),
         Flag::word("input file", "OpenMetrics file to read samples from."),
         Flag::words(
@@ -186,7 +191,7 @@ fn each_sample(
     mut take: impl FnMut(i64, f64, &OpenMetricsParser<'_>) -> Result<(), String>,
 ) -> Result<(), String> {
     let mut parser = OpenMetricsParser::new(body);
-    while let Some(entry) = parser.next().map_err(|e| e.to_string())? {
+    while let Some(entry) = parser.next().map_err(|e| format!("next: {e}"))? {
         if let Entry::Series {
             timestamp, value, ..
         } = entry

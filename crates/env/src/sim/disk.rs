@@ -31,6 +31,8 @@ struct State {
     crash_at: Option<u64>,
     crashed: bool,
     capacity: Option<u64>,
+    read_only: bool,
+    syncs_fail: bool,
     /// Grows with every restart, so that files and locks of the life before are dead.
     life: u64,
 }
@@ -40,6 +42,8 @@ struct Contents {
     bytes: Vec<u8>,
     /// How much of it survives a machine crash for sure, and the bytes as they were at that time.
     synced: Vec<u8>,
+    /// Parts that a failed sync gave up: readable, and never written to the disk any more.
+    given_up: Vec<std::ops::Range<usize>>,
 }
 
 /// What a crash takes away.
@@ -89,6 +93,17 @@ impl SimDisk {
         self.0.lock().capacity = bytes;
     }
 
+    /// From now on every change is refused, as by a file system that was mounted anew after errors; or no longer.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.lock().read_only = read_only;
+    }
+
+    /// From now on syncs of files fail, or no longer. As Linux has it, what a failed sync should have saved stays
+    /// readable but is never tried again: a later sync that succeeds does not save it.
+    pub fn set_syncs_fail(&self, fail: bool) {
+        self.0.lock().syncs_fail = fail;
+    }
+
     /// Bytes of all files together.
     pub fn used(&self) -> u64 {
         self.0.lock().used()
@@ -117,7 +132,9 @@ impl SimDisk {
                     contents.bytes.len()
                 };
                 contents.bytes.truncate(kept);
-                contents.synced = contents.bytes.clone();
+                contents.save();
+                contents.bytes = contents.synced.clone();
+                contents.given_up.clear();
             }
         }
         // What is on the disk now is what a later crash goes back to.
@@ -176,6 +193,12 @@ impl State {
             self.crashed = true;
             return Err(crashed());
         }
+        if self.read_only {
+            return Err(io::Error::new(
+                io::ErrorKind::ReadOnlyFilesystem,
+                "read-only file system",
+            ));
+        }
         Ok(())
     }
 
@@ -188,6 +211,17 @@ impl State {
         match path.parent() {
             Some(dir) if !self.dirs.contains(dir) => Err(not_found(dir)),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Contents {
+    /// Puts on the disk what it still takes.
+    fn save(&mut self) {
+        self.synced = self.bytes.clone();
+        let len = self.synced.len();
+        for part in &self.given_up {
+            self.synced[part.start.min(len)..part.end.min(len)].fill(0);
         }
     }
 }
@@ -274,18 +308,32 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let fails = self.disk.0.lock().syncs_fail;
         self.change(0, |contents, part| {
-            if matches!(part, Part::Whole) {
-                contents.synced = contents.bytes.clone();
+            if fails {
+                let lost = contents.synced.len()..contents.bytes.len();
+                contents.given_up.push(lost);
+            } else if matches!(part, Part::Whole) {
+                contents.save();
             }
-        })
+        })?;
+        match fails {
+            true => Err(io::Error::other("input/output error")),
+            false => Ok(()),
+        }
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
         let grown = len.saturating_sub(self.position());
         self.change(grown, |contents, part| {
             if matches!(part, Part::Whole) {
-                contents.bytes.resize(len as usize, 0);
+                let len = len as usize;
+                contents.bytes.resize(len, 0);
+                contents.given_up.retain(|part| part.start < len);
+                contents
+                    .given_up
+                    .iter_mut()
+                    .for_each(|part| part.end = part.end.min(len));
             }
         })
     }

@@ -116,6 +116,14 @@ impl FloatHistogramAppender {
         }
     }
 
+    /// Buckets of the newest sample; none after a stale marker.
+    pub fn buckets(&self) -> usize {
+        match is_stale_nan(self.last_sum()) {
+            true => 0,
+            false => self.layout.buckets(),
+        }
+    }
+
     /// Time of the newest sample.
     pub fn last_time(&self) -> i64 {
         self.t

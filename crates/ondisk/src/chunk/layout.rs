@@ -123,6 +123,12 @@ impl Layout {
         })
     }
 
+    /// Buckets of both sides.
+    pub(super) fn buckets(&self) -> usize {
+        let spans = self.positive.iter().chain(&self.negative);
+        spans.map(|span| span.length as usize).sum()
+    }
+
     /// Whether samples of both shapes can stand in one chunk as far as resolution goes.
     pub(super) fn same_resolution(&self, schema: i32, zero_threshold: f64) -> bool {
         self.schema == schema && self.zero_threshold.to_bits() == zero_threshold.to_bits()

@@ -98,7 +98,7 @@ impl Made {
 
 pub fn open(folder: &Path, clock: &SimClock) -> Arc<Db> {
     let options = Options {
-        retention: 0,
+        retention: tsdb::Retention::none(),
         ..Options::default()
     };
     Db::open(

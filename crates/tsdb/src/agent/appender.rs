@@ -222,24 +222,28 @@ impl Appender for AgentAppender<'_> {
         series: SeriesRef,
         t: i64,
         start: i64,
-        is_histogram: bool,
+        like: Option<HistogramSample<'_>>,
     ) -> Result<(), AppendError> {
         let reference = series.0.get();
         let last = match self.agent.shard(reference).lock().get(&reference) {
             Some(known) => known.last,
             None => return Err(AppendError::UnknownSeries),
         };
-        if start == 0 || start >= t || start <= last {
+        if start >= t {
+            return Err(AppendError::StartNotBeforeSample);
+        }
+        if start == 0 || start <= last {
             return Err(AppendError::OutOfOrderStart);
         }
-        if is_histogram {
-            let zero = model::Histogram {
-                reset_hint: model::ResetHint::CounterReset,
-                ..model::Histogram::default()
-            };
-            return self.append_histogram(series, start, HistogramSample::Integer(&zero));
+        match like.map(|like| like.zero()) {
+            Some(AnyHistogram::Integer(zero)) => {
+                self.append_histogram(series, start, HistogramSample::Integer(&zero))
+            }
+            Some(AnyHistogram::Float(zero)) => {
+                self.append_histogram(series, start, HistogramSample::Float(&zero))
+            }
+            None => self.append(series, start, 0.0),
         }
-        self.append(series, start, 0.0)
     }
 
     /// Not kept, as upstream.

@@ -54,8 +54,8 @@ impl Db {
             .and_then(|()| self.head.files.flush());
         self.reload(false)?;
         flushed?;
-        while self.head.is_compactable() {
-            self.metrics.compactions_triggered.inc();
+        self.metrics.compactions_triggered.inc();
+        while self.head_is_due() {
             match self.cut_head() {
                 Ok(true) => work.head_blocks += 1,
                 Ok(false) => break,
@@ -69,6 +69,7 @@ impl Db {
             self.cut_late()?;
         }
         if !self.compaction.load(Relaxed) {
+            self.metrics.compactions_skipped.inc();
             return Ok(work);
         }
         while self.compact_once()? {
@@ -78,6 +79,18 @@ impl Db {
             }
         }
         Ok(work)
+    }
+
+    /// Whether a block has to be cut from the head now: there is one, and it is not put off.
+    fn head_is_due(&self) -> bool {
+        let mut since = self.delayed_since.lock();
+        if !self.head.is_compactable() {
+            *since = None;
+            return false;
+        }
+        let now = self.clock.monotonic();
+        let since = *since.get_or_insert(now);
+        now.saturating_sub(since) >= self.compaction_delay
     }
 
     /// Cuts the oldest window from the head. False when somebody may still append to it.
@@ -131,7 +144,12 @@ impl Db {
         }
         self.reload(false)?;
         self.head.forget_late(last);
-        wbl.remove_before(segment)
+        self.metrics.wbl_truncations.inc();
+        let removed = wbl.remove_before(segment);
+        if removed.is_err() {
+            self.metrics.wbl_truncations_failed.inc();
+        }
+        removed
     }
 
     /// Does one compaction of blocks. False when there is none to do.
@@ -142,7 +160,10 @@ impl Db {
             self.options.min_block_duration,
             self.options.max_block_duration,
         );
-        let picked = plan::plan(&metas, &ranges, self.options.overlapping_compaction);
+        let now = self.clock.monotonic();
+        let uploaded = self.uploaded.list(&*self.disk, now);
+        let may = |meta: &Meta| uploaded.as_ref().is_none_or(|list| list.may_compact(meta));
+        let picked = plan::plan(&metas, &ranges, self.options.overlapping_compaction, may);
         if picked.is_empty() {
             return Ok(false);
         }
@@ -243,21 +264,21 @@ impl Db {
         }
         let metas: Vec<Meta> = blocks.iter().map(|b| b.meta()).collect();
         let sizes: Vec<u64> = blocks.iter().map(|b| b.size()).collect();
-        let others = match self.retention_bytes.load(Relaxed) {
+        let retention = *self.retention.lock();
+        let others = match retention.bytes {
             0 => 0,
             _ => self.other_bytes(),
         };
-        let (gone, by_time, by_size) = deletable(
-            &metas,
-            &sizes,
-            others,
-            self.retention.load(Relaxed),
-            self.retention_bytes.load(Relaxed),
-        );
-        // A block that does not open but was replaced is no loss.
+        let (gone, by_time, by_size) = deletable(&metas, &sizes, others, retention);
+        // A block that does not open but was replaced is no loss. Any other stays where it is, for people to look at:
+        // its samples are missing from answers, and that is no reason to answer nothing at all and to scrape nothing.
         broken.retain(|(ulid, _)| !gone.contains(ulid));
-        if let Some((ulid, err)) = broken.into_iter().next() {
-            return Err(DbError::Blocks(ulid.to_string(), err.to_string()));
+        for (ulid, err) in &broken {
+            let err = DbError::Blocks(ulid.to_string(), err.to_string());
+            tracing::error!(%err, block = %ulid, "skip block that cannot be opened");
+        }
+        if !broken.is_empty() {
+            self.metrics.reloads_failed.inc();
         }
         self.metrics.time_retentions.add(u64::from(by_time));
         self.metrics.size_retentions.add(u64::from(by_size));

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use env::instruments::Gauge;
 use env::{Clock, Disk, DiskLock, Random, Registry};
@@ -19,6 +20,7 @@ use crate::head::{FoundChunks, Head, HeadParts};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::series::ChunkPolicy;
+use crate::uploaded::Uploaded;
 use crate::wal::Wal;
 
 /// Removes what an interrupted creation or deletion left.
@@ -94,15 +96,17 @@ pub(super) fn open(
             metrics.mmap_corruptions.inc();
         },
     )?;
-    let wal = Wal::prepare(disk.clone(), &wal_dir, options.wal())?;
+    let syncs = metrics.wal_sync_duration.clone();
+    let wal =
+        Wal::prepare(disk.clone(), &wal_dir, options.wal())?.timing_syncs(clock.clone(), syncs);
     let wbl_dir = dir.join("wbl");
     let wbl_used = disk.list(&wbl_dir).is_ok_and(|entries| !entries.is_empty());
     let wbl = match options.out_of_order_window > 0 || wbl_used {
-        true => Some(Arc::new(Wal::prepare(
-            disk.clone(),
-            &wbl_dir,
-            options.wal(),
-        )?)),
+        true => {
+            let syncs = metrics.wbl_sync_duration.clone();
+            let wbl = Wal::prepare(disk.clone(), &wbl_dir, options.wal())?;
+            Some(Arc::new(wbl.timing_syncs(clock.clone(), syncs)))
+        }
         false => None,
     };
     let head = Arc::new(Head::new(HeadParts {
@@ -120,6 +124,10 @@ pub(super) fn open(
         metrics: metrics.clone(),
     }));
     let seed = options.seed ^ clock.now() as u64;
+    let mut random = Random::from_seed(seed);
+    let longest = options.min_block_duration as u64 / 100
+        * u64::from(options.compaction_delay_percent.min(100));
+    let compaction_delay = Duration::from_millis(random.below(longest.max(1)));
     let db = Db {
         disk,
         dir: dir.to_owned(),
@@ -128,10 +136,12 @@ pub(super) fn open(
         metrics,
         blocks: RwLock::default(),
         busy: Mutex::default(),
-        random: Mutex::new(Random::from_seed(seed)),
-        retention: AtomicI64::new(options.retention),
-        retention_bytes: AtomicU64::new(options.retention_bytes),
+        random: Mutex::new(random),
+        retention: Mutex::new(options.retention),
         compaction: AtomicBool::new(options.compaction),
+        uploaded: Uploaded::new(options.delay_compact_file.clone()),
+        compaction_delay,
+        delayed_since: Mutex::default(),
         closed: AtomicBool::new(false),
         lock: Mutex::new(lock),
         options,

@@ -31,6 +31,16 @@ pub(super) fn register(db: &Arc<Db>, registry: &Registry) {
     gauge("head_stale_series", "Stale series in the head.", |db| {
         db.head.stale_count.load(Relaxed) as f64
     });
+    gauge(
+        "head_native_histogram_series",
+        "Native histogram series in the head.",
+        |db| db.head.histogram_count.load(Relaxed) as f64,
+    );
+    gauge(
+        "head_native_histogram_buckets",
+        "Buckets of native histograms in the head.",
+        |db| db.head.bucket_count.load(Relaxed) as f64,
+    );
     gauge("head_chunks", "Chunks in the head.", |db| {
         db.head.chunk_count.load(Relaxed) as f64
     });
@@ -98,17 +108,17 @@ pub(super) fn register(db: &Arc<Db>, registry: &Registry) {
     gauge(
         "retention_limit_bytes",
         "Size retention, 0 for none.",
-        |db| db.retention_bytes.load(Relaxed) as f64,
+        |db| db.retention.lock().bytes as f64,
     );
     gauge(
         "retention_limit_percentage",
         "Retention by share of the file system, 0 for none.",
-        |_| 0.0,
+        |db| db.retention.lock().percent,
     );
     gauge(
         "retention_limit_seconds",
         "Time retention, 0 for none.",
-        |db| seconds(db.retention.load(Relaxed)),
+        |db| seconds(db.retention.lock().time),
     );
     gauge("exemplar_exemplars_in_storage", "Exemplars held.", |db| {
         db.head.exemplars.stats().exemplars as f64

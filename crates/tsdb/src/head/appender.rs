@@ -492,7 +492,7 @@ impl<'a> HeadAppender<'a> {
         m.mmap_chunks.add(changes.chunks_written);
         head.chunk_count
             .fetch_add(changes.chunks_created as i64, Relaxed);
-        head.stale_count.fetch_add(changes.stale, Relaxed);
+        head.stand(changes.standing);
     }
 
     fn store_exemplars(&mut self) {
@@ -655,9 +655,12 @@ impl Appender for HeadAppender<'_> {
         series: SeriesRef,
         t: i64,
         start: i64,
-        is_histogram: bool,
+        like: Option<HistogramSample<'_>>,
     ) -> Result<(), AppendError> {
-        if start == 0 || start >= t || start < self.min_valid {
+        if start >= t {
+            return Err(AppendError::StartNotBeforeSample);
+        }
+        if start == 0 || start < self.min_valid {
             return Err(AppendError::OutOfOrderStart);
         }
         {
@@ -667,14 +670,10 @@ impl Appender for HeadAppender<'_> {
                 return Err(AppendError::OutOfOrderStart);
             }
         }
-        if is_histogram {
-            let zero = model::Histogram {
-                reset_hint: model::ResetHint::CounterReset,
-                ..model::Histogram::default()
-            };
-            return self.push_histogram(series, start, AnyHistogram::Integer(zero));
+        match like {
+            Some(like) => self.push_histogram(series, start, like.zero()),
+            None => self.append(series, start, 0.0),
         }
-        self.append(series, start, 0.0)
     }
 
     fn update_metadata(

@@ -9,6 +9,7 @@ use super::{Head, spread};
 use crate::checkpoint;
 use crate::chunk_files::FileRef;
 use crate::failure::DbError;
+use crate::series::Standing;
 use crate::wal;
 
 impl Head {
@@ -50,8 +51,9 @@ impl Head {
         let mut removed = 0;
         let mut oldest = i64::MAX;
         let mut lowest_file: Option<u32> = None;
+        let mut standing = Standing::default();
         self.slots.each(|slot, series| {
-            removed += series.truncate(min);
+            removed += series.truncate(min, &mut standing);
             if series.is_empty() {
                 empty.push(slot);
                 return;
@@ -61,6 +63,7 @@ impl Head {
             let files = series.finished.iter().chain(late).map(|c| c.at().file);
             lowest_file = files.chain(lowest_file).min();
         });
+        self.stand(standing);
         let expiry = if oldest == i64::MAX { min } else { oldest };
         self.remove_series(&empty, expiry);
         self.chunk_count.fetch_sub(removed as i64, Relaxed);
@@ -95,9 +98,6 @@ impl Head {
             let short = hash as u32;
             if let Ok(entry) = table.find_entry(spread(short), |e| *e == (short, slot)) {
                 entry.remove();
-            }
-            if series.is_stale() {
-                self.stale_count.fetch_sub(1, Relaxed);
             }
             let old = std::mem::replace(&mut *series, crate::series::Series::vacant());
             gone.push((slot, old.reference, old.labels));

@@ -1,10 +1,11 @@
 //! Building the head again from head chunk files and the log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use env::Disk;
+use env::instruments::Counter;
 use hashbrown::hash_map::HashMap;
 use model::{Histogram, Labels};
 use ondisk::chunk::{
@@ -380,7 +381,7 @@ impl Replayer<'_> {
         if t.interval == Interval::ALL {
             self.slots.set(t.series, None);
             if let Some(mut series) = self.head.slots.lock(slot) {
-                self.created -= series.clear() as i64;
+                self.created -= series.clear(&mut self.changes.standing) as i64;
             }
             self.covered.set(slot, i64::MIN);
             self.head.remove_series(&[slot], self.min_valid);
@@ -507,6 +508,34 @@ impl Replayer<'_> {
     }
 }
 
+impl Replayer<'_> {
+    /// As [`Replayer::apply`] for the segments of a live log: one that is damaged is cut there, and the next ones follow.
+    fn apply_repairing(
+        &mut self,
+        dir: &Path,
+        mut sources: Vec<(PathBuf, u32)>,
+        corruptions: &Counter,
+        mut each: impl FnMut(&mut Self, Step) -> Result<(), RecordError>,
+    ) -> Result<(), DbError> {
+        loop {
+            match self.apply(&sources, &mut each) {
+                Ok(()) => return Ok(()),
+                Err(WalError::Damaged {
+                    segment,
+                    offset,
+                    cause,
+                }) => {
+                    tracing::warn!(segment, offset, %cause, dir = %dir.display(), "log segment is damaged; cutting it there");
+                    corruptions.inc();
+                    wal::repair(&*self.head.disk, dir, segment, offset)?;
+                    sources.retain(|(_, number)| *number > segment);
+                }
+                Err(err) => return Err(err.into_error(dir)),
+            }
+        }
+    }
+}
+
 /// Decoded batches that may wait for being applied.
 const STEPS: usize = 16;
 
@@ -594,19 +623,8 @@ impl Head {
             segments.retain(|s| s > covered);
         }
         let sources: Vec<_> = segments.into_iter().map(|n| (dir.to_owned(), n)).collect();
-        match replayer.apply(&sources, replay_step) {
-            Ok(()) => {}
-            Err(WalError::Damaged {
-                segment,
-                offset,
-                cause,
-            }) => {
-                tracing::warn!(segment, offset, %cause, "log is damaged; cutting it there");
-                self.metrics.wal_corruptions.inc();
-                wal::repair(&*self.disk, dir, segment, offset)?;
-            }
-            Err(err) => return Err(err.into_error(dir)),
-        }
+        let corruptions = &self.metrics.wal_corruptions;
+        replayer.apply_repairing(dir, sources, corruptions, replay_step)?;
         self.wal.start()?;
         let wal_unknown = std::mem::take(&mut replayer.unknown);
         let wbl = self.wbl.read().clone();
@@ -622,19 +640,8 @@ impl Head {
                 }
                 Ok(())
             };
-            match replayer.apply(&sources, late_step) {
-                Ok(()) => {}
-                Err(WalError::Damaged {
-                    segment,
-                    offset,
-                    cause,
-                }) => {
-                    tracing::warn!(segment, offset, %cause, "out-of-order log is damaged; cutting it there");
-                    self.metrics.wbl_corruptions.inc();
-                    wal::repair(&*self.disk, dir, segment, offset)?;
-                }
-                Err(err) => return Err(err.into_error(dir)),
-            }
+            let corruptions = &self.metrics.wbl_corruptions;
+            replayer.apply_repairing(dir, sources, corruptions, late_step)?;
             wbl.start()?;
         }
         let Replayer {
@@ -647,7 +654,7 @@ impl Head {
         self.expiries.lock().extend(aliases);
         self.chunk_count
             .fetch_add(created + changes.chunks_created as i64, Relaxed);
-        self.stale_count.fetch_add(changes.stale, Relaxed);
+        self.stand(changes.standing);
         self.metrics.head_chunks_created.add(changes.chunks_created);
         self.report_unknown(&wal_unknown, &unknown);
         let (mut min, mut max) = (i64::MAX, i64::MIN);

@@ -25,6 +25,7 @@ pub struct Site {
     pub disk: SimDisk,
     pub clock: SimClock,
     pub options: Options,
+    pub registry: Registry,
 }
 
 impl Site {
@@ -40,7 +41,22 @@ impl Site {
             disk: SimDisk::new(),
             clock: SimClock::starting_at(1_700_000_000_000),
             options,
+            registry: Registry::new(),
         }
+    }
+
+    /// Sums of a metric's values (counts for histograms and summaries), under its name without `prometheus_tsdb_`.
+    pub fn metric(&self, name: &str) -> f64 {
+        let full = format!("prometheus_tsdb_{name}");
+        let families = self.registry.gather();
+        let family = families.iter().find(|f| f.name == full);
+        let family = family.unwrap_or_else(|| panic!("no metric {full}"));
+        let value = |m: &model::Metric| match &m.value {
+            model::MetricValue::Single(v) => *v,
+            model::MetricValue::Histogram { count, .. } => *count as f64,
+            model::MetricValue::Summary { count, .. } => *count as f64,
+        };
+        family.metrics.iter().map(value).sum()
     }
 
     pub fn try_open(&self) -> Result<Arc<Db>, DbError> {
@@ -55,7 +71,7 @@ impl Site {
             self.options.clone(),
             disk,
             clock,
-            &Registry::new(),
+            &self.registry,
         )
     }
 
@@ -142,6 +158,18 @@ pub fn collect(querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) ->
         last = Some(series.labels);
     }
     out
+}
+
+/// Compares without printing thousands of samples.
+pub fn assert_same_samples(got: &Samples, want: &Samples, what: &str) {
+    let names = |s: &Samples| s.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(got), names(want), "{what}: series");
+    for (series, samples) in want {
+        let there = &got[series];
+        let differs = there.iter().zip(samples).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "{what}: {series}");
+        assert_eq!(there.len(), samples.len(), "{what}: samples of {series}");
+    }
 }
 
 pub fn read(db: &Db, range: TimeRange, matchers: &[Matcher]) -> Samples {

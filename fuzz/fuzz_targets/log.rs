@@ -1,0 +1,11 @@
+#![no_main]
+
+#[path = "../../crates/ondisk/tests/support/decode.rs"]
+mod decode;
+
+use decode::{Format, decode, sealed};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    decode(Format::Log, bytes);
+    decode(Format::Log, &sealed(Format::Log, bytes));
+});
