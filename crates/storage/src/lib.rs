@@ -11,5 +11,6 @@ pub mod select;
 pub use append::{AppendError, Appendable, Appender, HistogramSample, SeriesRef};
 pub use samples::{Samples, Value};
 pub use select::{
-    Answer, Chunk, Querier, Queryable, SelectHints, Series, SeriesSet, StorageError, TimeRange,
+    Answer, Chunk, Querier, Queryable, SelectHints, Series, SeriesSet, SourceRead, StorageError,
+    TimeRange,
 };
