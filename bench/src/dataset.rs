@@ -1,4 +1,6 @@
 //! Folders of generated data, written by our engine in virtual time: days in minutes.
+//!
+//! Folders with blocks also hold native histograms, one for every hundred series.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +9,8 @@ use std::time::Duration;
 use env::sim::SimClock;
 use env::system::SystemDisk;
 use env::{Clock as _, Registry};
-use model::Labels;
-use storage::{Appendable as _, SeriesRef};
+use model::{Histogram, Labels, Span};
+use storage::{Appendable as _, HistogramSample, SeriesRef};
 use tsdb::{Db, Options};
 
 /// What the data is like.
@@ -72,6 +74,43 @@ fn series_of(at: usize) -> (Labels, Kind) {
     (Labels::from_pairs(pairs), kind)
 }
 
+/// One native histogram for every hundred series.
+const SERIES_PER_HISTOGRAM: usize = 100;
+
+fn histogram_labels(at: usize) -> Labels {
+    let instance = at % INSTANCES;
+    Labels::from_pairs([
+        ("__name__".to_string(), "bench_native_seconds".to_string()),
+        ("job".into(), "bench".into()),
+        ("instance".into(), format!("host-{instance}")),
+        ("namespace".into(), format!("ns-{}", instance % 20)),
+        ("pod".into(), format!("pod-{instance}-{}", at / INSTANCES)),
+    ])
+}
+
+/// Twelve buckets that all grow.
+fn histogram(at: usize, step: u64) -> Histogram {
+    let counts = (0..12).map(|bucket| step * (bucket % 5 + at as u64 % 3 + 1));
+    let mut before = 0;
+    let buckets: Vec<i64> = counts
+        .clone()
+        .map(|count| count as i64 - std::mem::replace(&mut before, count as i64))
+        .collect();
+    let count: u64 = counts.sum();
+    Histogram {
+        schema: 1,
+        zero_threshold: 1e-9,
+        count,
+        sum: count as f64 * 0.7,
+        positive_spans: vec![Span {
+            offset: -6,
+            length: 12,
+        }],
+        positive_buckets: buckets,
+        ..Histogram::default()
+    }
+}
+
 fn value(kind: &Kind, at: usize, step: u64) -> f64 {
     let noise = (at as u64)
         .wrapping_mul(0x9e37_79b9)
@@ -105,6 +144,7 @@ pub fn write(folder: &Path, plan: Plan) -> Result<u64, String> {
     .map_err(|e| fault(&e))?;
     let all: Vec<(Labels, Kind)> = (0..plan.series).map(series_of).collect();
     let mut refs: Vec<Option<SeriesRef>> = vec![None; plan.series];
+    let mut native: Vec<Option<SeriesRef>> = vec![None; plan.series / SERIES_PER_HISTOGRAM];
     let steps = (plan.span / plan.interval) as u64;
     for step in 0..steps {
         let time = first + step as i64 * plan.interval;
@@ -120,6 +160,19 @@ pub fn write(folder: &Path, plan: Plan) -> Result<u64, String> {
                     let series = batch.series(labels).map_err(|e| fault(&e))?;
                     batch.append(series, time, v).map_err(|e| fault(&e))?;
                     refs[at] = Some(series);
+                }
+            }
+            if plan.blocks {
+                for at in (instance..native.len()).step_by(INSTANCES) {
+                    let histogram = histogram(at, step);
+                    let series = match native[at] {
+                        Some(series) => series,
+                        None => batch.series(&histogram_labels(at)).map_err(|e| fault(&e))?,
+                    };
+                    native[at] = Some(series);
+                    batch
+                        .append_histogram(series, time, HistogramSample::Integer(&histogram))
+                        .map_err(|e| fault(&e))?;
                 }
             }
             batch.commit().map_err(|e| fault(&e))?;

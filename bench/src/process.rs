@@ -1,5 +1,9 @@
 //! What another process costs, as the kernel counts it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 /// A reading of `/proc/PID`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -42,6 +46,53 @@ pub fn cost(pid: u32) -> Result<Cost, String> {
         peak: kilobytes("VmHWM:") * 1024,
         anonymous: kilobytes("RssAnon:") * 1024,
     })
+}
+
+/// The most memory a process had while it was watched, bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peaks {
+    /// In RAM.
+    pub resident: u64,
+    /// In RAM, without pages of files.
+    pub anonymous: u64,
+}
+
+/// Watches the memory of a process: the kernel's high-water mark, set back at the start, and anonymous memory as seen
+/// every few milliseconds.
+pub struct PeakWatch {
+    pid: u32,
+    done: Arc<AtomicBool>,
+    looker: std::thread::JoinHandle<u64>,
+}
+
+impl PeakWatch {
+    /// Starts watching.
+    pub fn start(pid: u32) -> PeakWatch {
+        // 5: set the high-water mark back to what is resident now.
+        let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+        let done = Arc::new(AtomicBool::new(false));
+        let seen = done.clone();
+        let looker = std::thread::spawn(move || {
+            let mut most = 0;
+            loop {
+                most = most.max(cost(pid).map_or(0, |cost| cost.anonymous));
+                if seen.load(Ordering::Relaxed) {
+                    return most;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        PeakWatch { pid, done, looker }
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> Peaks {
+        self.done.store(true, Ordering::Relaxed);
+        Peaks {
+            anonymous: self.looker.join().unwrap_or(0),
+            resident: cost(self.pid).map_or(0, |cost| cost.peak),
+        }
+    }
 }
 
 /// Bytes of all files below a folder.

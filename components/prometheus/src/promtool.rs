@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod check;
 pub mod check_config;
 pub mod client;
+pub mod explain;
 pub mod promql;
 pub mod query;
 pub mod query_text;
@@ -29,6 +30,7 @@ Tooling for the Prometheus monitoring system.
   query range SERVER EXPR             run a range query
   query series SERVER                 series that fulfil selectors
   query labels SERVER NAME            values of a label
+  query explain SERVER EXPR           run a query and tell how it was evaluated
   tsdb list [DB]                      the blocks of a data folder
   tsdb analyze [DB] [BLOCK]           what costs most in a block
   tsdb dump [DB]                      all samples as text

@@ -9,6 +9,7 @@ use apiv1::cors::CorsOrigin;
 use apiv1::notifications::{Notifications, RELOAD_FAILED, STARTING, STOPPING};
 use apiv1::remote_read::RemoteReadLimits;
 use apiv1::router::LimitNames;
+use apiv1::threads::QueryThreads;
 use configfile::Config;
 use configfile::sd::SdConfig;
 use discovery::Manager as Discovery;
@@ -451,6 +452,7 @@ fn api_of(
         clock: context.clock.clone(),
         query_timeout: config.query.timeout,
         query_slots,
+        query_threads: QueryThreads::of_this_machine(),
         targets: Arc::new(LateTargets {
             scraping: scraping.clone(),
             state: state.clone(),

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::Clock;
-use promql::{Control, Stop};
+use promql::{Control, Executor, Stop};
+
+use crate::threads::QueryThreads;
 
 /// Stops a query at a deadline or when told.
 #[derive(Clone)]
@@ -13,6 +15,7 @@ pub struct Deadline {
     clock: Arc<dyn Clock>,
     at: Duration,
     canceled: Arc<AtomicBool>,
+    threads: Option<Arc<QueryThreads>>,
 }
 
 impl Deadline {
@@ -23,7 +26,14 @@ impl Deadline {
             clock,
             at,
             canceled: Arc::default(),
+            threads: None,
         }
+    }
+
+    /// Lets the query use idle processors.
+    pub fn with_threads(mut self, threads: Arc<QueryThreads>) -> Deadline {
+        self.threads = Some(threads);
+        self
     }
 
     /// Cancels when dropped: held by the request, so that a client that goes away ends its query.
@@ -41,6 +51,15 @@ impl Control for Deadline {
         } else {
             None
         }
+    }
+
+    fn executor(&self) -> Option<&dyn Executor> {
+        let threads = self.threads.as_deref();
+        threads.map(|threads| threads as &dyn Executor)
+    }
+
+    fn nanos(&self) -> u64 {
+        self.clock.monotonic().as_nanos() as u64
     }
 }
 

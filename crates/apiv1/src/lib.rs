@@ -9,6 +9,7 @@ pub mod control;
 pub mod cors;
 pub mod error;
 pub mod exemplars;
+pub mod explain;
 pub mod json;
 pub mod methods;
 pub mod notifications;
@@ -26,6 +27,7 @@ pub mod series;
 pub mod status;
 pub mod stream;
 pub mod targets;
+pub mod threads;
 pub mod time;
 
 pub use error::{ApiError, ErrorType};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{QueryError, QueryOptions, QueryResult, QueryStats, Value};
+use promql::{Explained, QueryError, QueryOptions, QueryResult, QueryStats, Value};
 use storage::Queryable;
 
 use crate::control::Deadline;
 use crate::error::ApiError;
+use crate::explain::explain_json;
 use crate::json::push_time;
 use crate::observe::{Caller, EndedQuery, Measured, Timings};
 use crate::params::Params;
@@ -25,6 +26,8 @@ struct Common {
     timeout: Duration,
     options: QueryOptions,
     stats: StatsWish,
+    /// Tell how the query was evaluated.
+    explain: bool,
 }
 
 /// The `stats` parameter.
@@ -44,6 +47,7 @@ impl Common {
             timeout: read_timeout(params, api)?,
             options: read_options(params, api)?,
             stats: read_stats(params),
+            explain: params.switch("explain")?,
         })
     }
 }
@@ -135,26 +139,33 @@ pub async fn range(api: Arc<Api>, params: Params) -> Handled {
 }
 
 impl Asked {
+    /// The answer, and the plan if it is asked for.
     fn run(
         &self,
         api: &Api,
         storage: &dyn Queryable,
-        options: &QueryOptions,
+        common: &Common,
         control: &Deadline,
-    ) -> Result<QueryResult, QueryError> {
-        let (engine, query) = (&api.engine, &self.query);
-        if self.step == 0 {
-            return engine.instant_with(storage, query, self.start, options, control);
-        }
+    ) -> Result<(QueryResult, Option<Explained>), QueryError> {
+        let (engine, query, options) = (&api.engine, &self.query, &common.options);
         let times = (self.start, self.end, self.step);
-        engine.range_with(storage, query, times, options, control)
+        if common.explain {
+            let (result, plan) = engine.explain_with(storage, query, times, options, control)?;
+            return Ok((result, Some(plan)));
+        }
+        let result = match self.step {
+            0 => engine.instant_with(storage, query, self.start, options, control),
+            _ => engine.range_with(storage, query, times, options, control),
+        };
+        Ok((result?, None))
     }
 }
 
 /// Runs a query on a thread that may compute, and encodes the start of its answer there.
 async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
     let started = api.clock.monotonic();
-    let deadline = Deadline::after(api.clock.clone(), common.timeout);
+    let deadline =
+        Deadline::after(api.clock.clone(), common.timeout).with_threads(api.query_threads.clone());
     // The handler is dropped when the client goes away.
     let _guard = deadline.guard();
     let queued =
@@ -170,7 +181,8 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         let running = api.observer.begin(&asked.query);
         let began = api.clock.monotonic();
         let storage = Measured::new(&*api.queryable, &api.clock);
-        let result = asked.run(&api, &storage, &common.options, &deadline);
+        let _busy = api.query_threads.enter();
+        let result = asked.run(&api, &storage, &common, &deadline);
         let timings = Timings {
             queue,
             eval: api.clock.monotonic().saturating_sub(began),
@@ -181,11 +193,9 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         if api.observer.wants_ended() {
             tell(&api, &asked, &result, &timings);
         }
-        encode(
-            result.map_err(|e| api.limits.explain(e))?,
-            &common,
-            &timings,
-        )
+        let (result, plan) = result.map_err(|e| api.limits.explain(e))?;
+        let plan = plan.map(|plan| explain_json(&asked.query, &plan));
+        encode(result, &common, &timings, plan)
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(handled) => handled,
@@ -195,9 +205,11 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
     }
 }
 
-fn tell(api: &Api, asked: &Asked, result: &Result<QueryResult, QueryError>, timings: &Timings) {
+type Ran = Result<(QueryResult, Option<Explained>), QueryError>;
+
+fn tell(api: &Api, asked: &Asked, result: &Ran, timings: &Timings) {
     let none = QueryStats::default();
-    let stats = result.as_ref().map_or(&none, |result| &result.stats);
+    let stats = result.as_ref().map_or(&none, |(result, _)| &result.stats);
     let mut text = Vec::new();
     push_stats(&mut text, stats, timings);
     api.observer.ended(&EndedQuery {
@@ -211,7 +223,12 @@ fn tell(api: &Api, asked: &Asked, result: &Result<QueryResult, QueryError>, timi
     });
 }
 
-fn encode(mut result: QueryResult, common: &Common, timings: &Timings) -> Handled {
+fn encode(
+    mut result: QueryResult,
+    common: &Common,
+    timings: &Timings,
+    explained: Option<serde_json::Value>,
+) -> Handled {
     let mut warnings = std::mem::take(&mut result.annotations.warnings);
     let infos = std::mem::take(&mut result.annotations.infos);
     if common.limit > 0 && truncate(&mut result.value, common.limit) {
@@ -221,6 +238,10 @@ fn encode(mut result: QueryResult, common: &Common, timings: &Timings) -> Handle
     if common.stats != StatsWish::None {
         tail.extend_from_slice(b",\"stats\":");
         push_stats(&mut tail, &result.stats, timings);
+    }
+    if let Some(explained) = explained {
+        tail.extend_from_slice(b",\"explain\":");
+        tail.extend_from_slice(explained.to_string().as_bytes());
     }
     if let StatsWish::Deprecated(value) = &common.stats {
         let value = model::labels::go_quote(value);

@@ -27,6 +27,7 @@ use crate::remote_write::{self, WriteReceiver};
 use crate::respond::{Handled, respond};
 use crate::status::StatusSource;
 use crate::targets::TargetSource;
+use crate::threads::QueryThreads;
 use crate::{
     admin, exemplars, notifications, query, relabel_steps, remote_read, self_metrics, series,
     status, targets,
@@ -44,6 +45,8 @@ pub struct Api {
     pub query_timeout: Duration,
     /// As many permits as queries may run at one time.
     pub query_slots: Arc<Semaphore>,
+    /// Processors that large queries may use beside their own.
+    pub query_threads: Arc<QueryThreads>,
     /// Whether `stats=all` tells of every step.
     pub per_step_stats: bool,
     /// How limits are told of.

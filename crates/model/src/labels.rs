@@ -62,6 +62,23 @@ impl Labels {
         Labels::from_sorted_bytes(bytes)
     }
 
+    /// Builds a set from pairs that are sorted by name, each name once, without empty values. `scratch` is emptied and used.
+    pub fn from_sorted<'a>(
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+        scratch: &mut Vec<u8>,
+    ) -> Labels {
+        scratch.clear();
+        for (name, value) in pairs {
+            put_str(scratch, name);
+            put_str(scratch, value);
+        }
+        debug_assert!(Labels::from_bytes(scratch).is_some());
+        match scratch.is_empty() {
+            true => Labels::empty(),
+            false => Labels(Arc::from(&scratch[..])),
+        }
+    }
+
     fn from_sorted_bytes(bytes: Vec<u8>) -> Labels {
         if bytes.is_empty() {
             Labels::empty()
@@ -191,6 +208,15 @@ fn put_str(out: &mut Vec<u8>, s: &str) {
     out.extend_from_slice(s.as_bytes());
 }
 
+/// How many bytes at the start of both are the same.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const WORD: usize = 8;
+    let words = a.chunks_exact(WORD).zip(b.chunks_exact(WORD));
+    let same = WORD * words.take_while(|(x, y)| x == y).count();
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(x, y)| x == y).count()
+}
+
 /// Reads one string of the encoding. Only called on bytes written by [`put_str`].
 fn take_str<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let (mut length, mut shift, mut at) = (0usize, 0, 0);
@@ -276,10 +302,28 @@ impl Hash for Labels {
 /// Upstream's order (`labels.Compare`): by name, then value, label by label; a prefix comes first.
 impl Ord for Labels {
     fn cmp(&self, other: &Labels) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) {
-            return Ordering::Equal;
+        let (a, b) = (&self.0[..], &other.0[..]);
+        let differ = if Arc::ptr_eq(&self.0, &other.0) {
+            a.len()
+        } else {
+            common_prefix(a, b)
+        };
+        if differ == a.len() || differ == b.len() {
+            return a.len().cmp(&b.len());
         }
-        self.iter().cmp(other.iter())
+        // What lies before the string with the first difference is equal and need not be looked at.
+        let mut at = 0;
+        loop {
+            let (mut left, mut right) = (&a[at..], &b[at..]);
+            let (Some(x), Some(y)) = (take_str(&mut left), take_str(&mut right)) else {
+                return a.len().cmp(&b.len());
+            };
+            let end = a.len() - left.len();
+            if differ < end || differ < b.len() - right.len() {
+                return x.cmp(y);
+            }
+            at = end;
+        }
     }
 }
 

@@ -143,6 +143,25 @@ impl<D: AsRef<[u8]>> BitReader<D> {
         }
     }
 
+    /// Makes sure that the next 14 bits are at hand, if there are so many.
+    #[inline(always)]
+    pub fn ensure_short(&mut self) {
+        if self.left < 14 {
+            self.refill();
+        }
+    }
+
+    /// Passes over a zero, if one is next and at hand; see [`BitReader::ensure_short`].
+    #[inline(always)]
+    pub fn skip_zero(&mut self) -> bool {
+        let zero = self.window >> 63 == 0 && self.left > 0;
+        if zero {
+            self.window <<= 1;
+            self.left -= 1;
+        }
+        zero
+    }
+
     /// Reads `n` bits, `n` from 0 to 64.
     #[inline(always)]
     pub fn take(&mut self, n: u32) -> Result<u64, EndOfBits> {

@@ -171,28 +171,44 @@ pub fn first_samples(encoding: Encoding, data: &[u8], n: u16) -> Bytes {
     copy.into()
 }
 
-/// Appends all samples of a float chunk to two columns of equal length.
+/// Appends the samples of a float chunk from `first` to `last`, both inclusive, to two columns.
 ///
 /// On damage the samples before it are in the columns. Chunks of histograms are refused.
+pub fn decode_floats_between(
+    encoding: Encoding,
+    data: &[u8],
+    (first, last): (i64, i64),
+    times: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    match encoding {
+        Encoding::Xor => xor::decode_between(data, first, last, times, values),
+        Encoding::Xor2 => {
+            let mut iter = Xor2Iter::new(data)?;
+            while iter.next()? {
+                let (t, v) = iter.at();
+                if t > last {
+                    break;
+                }
+                if t >= first {
+                    times.push(t);
+                    values.push(v);
+                }
+            }
+            Ok(())
+        }
+        other => Err(ChunkError::UnknownEncoding(other.to_byte())),
+    }
+}
+
+/// Appends all samples of a float chunk to two columns; see [`decode_floats_between`].
 pub fn decode_floats_into(
     encoding: Encoding,
     data: &[u8],
     times: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    match encoding {
-        Encoding::Xor => xor::decode_into(data, times, values),
-        Encoding::Xor2 => {
-            let mut iter = Xor2Iter::new(data)?;
-            while iter.next()? {
-                let (t, v) = iter.at();
-                times.push(t);
-                values.push(v);
-            }
-            Ok(())
-        }
-        other => Err(ChunkError::UnknownEncoding(other.to_byte())),
-    }
+    decode_floats_between(encoding, data, (i64::MIN, i64::MAX), times, values)
 }
 
 /// Reads a chunk of any encoding sample by sample.

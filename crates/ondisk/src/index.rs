@@ -10,7 +10,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use reader::{IndexReader, Postings, SeriesEntry};
+pub use reader::{IndexReader, Postings, SeriesEntry, SymbolCache};
 pub use writer::{IndexWriter, WriteError};
 
 /// The file's first bytes.

@@ -27,10 +27,17 @@ pub trait Control: Send + Sync {
     }
 }
 
-/// Runs jobs, on several threads if it has them.
+/// Lends threads to a query, if there are idle ones.
 pub trait Executor: Sync {
-    /// Calls `job` once with every number below `n`, in any order, and returns when all are done.
-    fn for_each(&self, n: usize, job: &(dyn Fn(usize) + Sync));
+    /// Runs `own` on the caller's thread, and `job` at the same time on as many others as are idle, perhaps none; returns
+    /// when all have ended.
+    fn alongside(&self, job: &(dyn Fn() + Sync), own: &mut dyn FnMut());
+
+    /// How many samples of a selector one thread evaluates before help is asked for; less is done before others have
+    /// woken up.
+    fn alone(&self) -> u64 {
+        100_000
+    }
 }
 
 /// Never stops a query.

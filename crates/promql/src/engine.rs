@@ -66,7 +66,7 @@ impl Engine {
         control: &dyn Control,
     ) -> Result<QueryResult, QueryError> {
         let prepared = self.prepare(query, Grid::instant(time_ms), 0)?;
-        self.run(storage, &prepared, options, control)
+        self.run_explained(storage, &prepared, options, control, false, None)
     }
 
     /// Evaluates a query and tells what each operator of its plan did. `times` are start, end and step in ms; a step of 0
@@ -79,23 +79,15 @@ impl Engine {
         options: &QueryOptions,
         control: &dyn Control,
     ) -> Result<(QueryResult, Explained), QueryError> {
-        let (start, end, step) = times;
-        let is_range = step > 0;
-        let (grid, end) = if is_range {
-            (Grid::new(start, end, step), end)
-        } else {
-            (Grid::instant(start), start)
-        };
-        if grid.n == 0 || grid.n > STEPS_MAX {
-            return Err(QueryError::bad_data(
-                "end timestamp must not be before start time",
-            ));
-        }
-        let mut prepared = self.prepare_range(query, grid, start, end, step)?;
-        prepared.step = step;
         let mut explained = Explained::default();
         let slot = Some(&mut explained);
-        let result = self.run_explained(storage, &prepared, options, control, is_range, slot)?;
+        let result = match times {
+            (start, _, 0) => {
+                let prepared = self.prepare(query, Grid::instant(start), 0)?;
+                self.run_explained(storage, &prepared, options, control, false, slot)?
+            }
+            _ => self.range_explained(storage, query, times, options, control, slot)?,
+        };
         Ok((result, explained))
     }
 
@@ -127,6 +119,18 @@ impl Engine {
         options: &QueryOptions,
         control: &dyn Control,
     ) -> Result<QueryResult, QueryError> {
+        self.range_explained(storage, query, times, options, control, None)
+    }
+
+    fn range_explained(
+        &self,
+        storage: &dyn Queryable,
+        query: &str,
+        times: (i64, i64, i64),
+        options: &QueryOptions,
+        control: &dyn Control,
+        explained: Option<&mut Explained>,
+    ) -> Result<QueryResult, QueryError> {
         let (start, end, step) = times;
         if step <= 0 {
             return Err(QueryError::bad_data(
@@ -155,7 +159,7 @@ impl Engine {
             });
         }
         prepared.step = step;
-        self.run_as(storage, &prepared, options, control, true)
+        self.run_explained(storage, &prepared, options, control, true, explained)
     }
 
     fn prepare(&self, query: &str, grid: Grid, step: i64) -> Res<Prepared> {
@@ -188,16 +192,6 @@ impl Engine {
         })
     }
 
-    fn run(
-        &self,
-        storage: &dyn Queryable,
-        prepared: &Prepared,
-        options: &QueryOptions,
-        control: &dyn Control,
-    ) -> Result<QueryResult, QueryError> {
-        self.run_as(storage, prepared, options, control, false)
-    }
-
     fn lookback(&self, options: &QueryOptions) -> i64 {
         if options.lookback_delta_ms > 0 {
             options.lookback_delta_ms
@@ -223,17 +217,6 @@ impl Engine {
             self.options.max_samples,
         )
         .plan(&prepared.expr, grid)
-    }
-
-    fn run_as(
-        &self,
-        storage: &dyn Queryable,
-        prepared: &Prepared,
-        options: &QueryOptions,
-        control: &dyn Control,
-        is_range: bool,
-    ) -> Result<QueryResult, QueryError> {
-        self.run_explained(storage, prepared, options, control, is_range, None)
     }
 
     fn run_explained(

@@ -1,6 +1,7 @@
 //! What a query's plan is, and what each of its operators did.
 
 use model::matcher::{MatchOp, Matcher};
+use storage::{SeriesSet, SourceRead};
 
 use crate::cx::Cx;
 use crate::error::Res;
@@ -22,20 +23,107 @@ pub struct Explained {
     pub series: u64,
     /// Samples it gave.
     pub samples: u64,
+    /// Bytes of the values it gave, in memory.
+    pub bytes: u64,
     /// Time spent in it and what is below it, in nanoseconds; 0 without a clock.
     pub nanos: u64,
+    /// Where it stands in the query, in bytes from its start: first, and one after the last. Both 0 where it stands for
+    /// no part of it.
+    pub position: (usize, usize),
+    /// What it read from storage; only of selectors.
+    pub read: Option<Read>,
     /// How the query could be made cheaper here.
     pub hints: Vec<String>,
     /// Its inputs.
     pub children: Vec<Explained>,
 }
 
+/// What a selector read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Read {
+    /// Series selected.
+    pub series: u64,
+    /// Samples decoded.
+    pub samples: u64,
+    /// Where they came from, as storage tells.
+    pub sources: Vec<SourceRead>,
+}
+
+impl Read {
+    /// Compressed bytes read.
+    pub fn bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.bytes).sum()
+    }
+}
+
+impl Explained {
+    /// Time spent in the operator alone, nanoseconds.
+    pub fn own_nanos(&self) -> u64 {
+        let below: u64 = self.children.iter().map(|child| child.nanos).sum();
+        self.nanos.saturating_sub(below)
+    }
+
+    /// What all selectors of the plan took from each place.
+    pub fn sources(&self) -> Vec<SourceRead> {
+        let mut all: Vec<SourceRead> = Vec::new();
+        self.add_sources(&mut all);
+        all
+    }
+
+    fn add_sources(&self, all: &mut Vec<SourceRead>) {
+        for source in self.read.iter().flat_map(|read| &read.sources) {
+            match all.iter_mut().find(|known| known.name == source.name) {
+                Some(known) => {
+                    known.series += source.series;
+                    known.chunks += source.chunks;
+                    known.bytes += source.bytes;
+                }
+                None => all.push(source.clone()),
+            }
+        }
+        self.children
+            .iter()
+            .for_each(|child| child.add_sources(all));
+    }
+}
+
 /// Figures of one operator.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     series: u64,
     samples: u64,
+    bytes: u64,
     nanos: u64,
+    read: Option<Read>,
+}
+
+/// What tells selectors of one plan apart.
+pub(crate) fn select_key(select: &Select) -> usize {
+    std::ptr::from_ref(select) as usize
+}
+
+/// Notes what a selector read, once it has read all.
+pub(crate) fn note_read(cx: &Cx<'_>, key: usize, series: u64, samples: u64, set: &dyn SeriesSet) {
+    let Some(meters) = &cx.meters else { return };
+    let mut meters = meters.borrow_mut();
+    let read = meters.entry(key).or_default().read.get_or_insert_default();
+    read.series += series;
+    read.samples += samples;
+    // A selector that is opened again, for one step after the other, is one selector all the same.
+    for source in set.sources() {
+        match read
+            .sources
+            .iter_mut()
+            .find(|known| known.name == source.name)
+        {
+            Some(known) => {
+                known.series += source.series;
+                known.chunks += source.chunks;
+                known.bytes += source.bytes;
+            }
+            None => read.sources.push(source),
+        }
+    }
 }
 
 /// What tells nodes of one plan apart.
@@ -52,6 +140,9 @@ pub(crate) fn count(cx: &Cx<'_>, key: usize, started: u64, given: Option<&Frame>
     if let Some(frame) = given {
         meter.series += 1;
         meter.samples += frame.samples() as u64;
+        let hists = frame.hists.iter().flatten();
+        let hist_bytes: usize = hists.map(|h| h.size_bytes()).sum();
+        meter.bytes += (frame.floats.len() * 8 + hist_bytes) as u64;
     }
 }
 
@@ -87,19 +178,32 @@ fn node(n: &Node, grid: Grid, plan: &Plan, cx: &Cx<'_>) -> Explained {
         Node::Text(text, _) => ("string", text.clone()),
         Node::Select(select) => {
             out.hints = select_hints(select);
+            out.position = (select.pos.start, select.pos.end);
+            out.read = read_of(select, cx);
             ("select", show(select))
         }
         Node::Window(w) => {
+            if let Source::Series(select) = &w.source {
+                out.position = (select.pos.start, select.pos.end);
+                out.read = read_of(select, cx);
+                // What it gives are the samples themselves.
+                if let Some(read) = &out.read {
+                    (out.series, out.samples) = (read.series, read.samples);
+                    out.bytes = read.samples * 16;
+                }
+            }
             let (detail, children) = window(w, plan, cx, &mut out.hints);
             out.children = children;
             ("window", detail)
         }
         Node::Call(c) => {
             out.children = c.args.iter().map(|a| below(&a.node)).collect();
+            out.position = (c.pos.start, c.pos.end);
             ("function", c.func.name.to_string())
         }
         Node::Aggregate(a) => {
             out.children = a.param.iter().chain([&a.input]).map(below).collect();
+            out.position = (a.own_pos.start, a.own_pos.end);
             let clause = if a.without { "without" } else { "by" };
             let detail = if a.without || !a.grouping.is_empty() {
                 format!("{} {clause} ({})", a.op.as_str(), a.grouping.join(", "))
@@ -110,6 +214,7 @@ fn node(n: &Node, grid: Grid, plan: &Plan, cx: &Cx<'_>) -> Explained {
         }
         Node::Binary(b) => {
             out.children = vec![below(&b.lhs), below(&b.rhs)];
+            out.position = (b.pos.start, b.pos.end);
             let kind = match &b.matching {
                 Some(_) if b.op.is_set() => "set",
                 Some(_) => "join",
@@ -141,9 +246,15 @@ fn node(n: &Node, grid: Grid, plan: &Plan, cx: &Cx<'_>) -> Explained {
     if let Some(meters) = &cx.meters
         && let Some(meter) = meters.borrow().get(&key(n))
     {
-        (out.series, out.samples, out.nanos) = (meter.series, meter.samples, meter.nanos);
+        (out.series, out.samples) = (meter.series, meter.samples);
+        (out.bytes, out.nanos) = (meter.bytes, meter.nanos);
     }
     out
+}
+
+fn read_of(select: &Select, cx: &Cx<'_>) -> Option<Read> {
+    let meters = cx.meters.as_ref()?.borrow();
+    meters.get(&select_key(select))?.read.clone()
 }
 
 fn window(

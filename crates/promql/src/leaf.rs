@@ -2,22 +2,27 @@
 //! passed in. Either way frames come in the order of storage, so results do not depend on it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use promql_syntax::PosRange;
 use storage::{Series, SeriesSet};
 
+use crate::control::Executor;
 use crate::cx::Cx;
 use crate::error::{QueryError, Res};
 use crate::frame::Frame;
 use crate::grid::Grid;
 use crate::notes::Note;
+use crate::plan::Select;
 use crate::samples::Columns;
 use crate::stream::Stream;
 use crate::window::Bounds;
 
-/// Series evaluated at once. More would only hold more frames.
-const BATCH: usize = 64;
+/// Values held for the series evaluated at once.
+const BATCH_VALUES: usize = 1 << 16;
+/// Series evaluated at once, at most.
+const BATCH_MAX: usize = 512;
 
 /// Buffers that are reused from series to series.
 #[derive(Default)]
@@ -73,13 +78,27 @@ pub(crate) fn absorb(told: &mut Told, grid: &Grid, cx: &Cx<'_>) {
     *told = Told::default();
 }
 
+/// A series on its way through the threads.
 #[derive(Default)]
 struct Slot {
     series: Option<Series>,
-    scratch: Scratch,
     frame: Frame,
     told: Told,
     result: Option<Res<()>>,
+}
+
+/// What is needed once others help.
+#[derive(Default)]
+struct Shared {
+    /// Evaluated while the next batch is read.
+    batch: Vec<Mutex<Slot>>,
+    /// Series of the next batch.
+    read: Vec<Series>,
+    /// Buffers, one for each thread at work.
+    scratch: Mutex<Vec<Scratch>>,
+    ready: VecDeque<Frame>,
+    /// Bytes counted for the frames.
+    held: usize,
 }
 
 /// The frames of all series of a selection.
@@ -90,22 +109,40 @@ pub(crate) struct LeafStream<'q, L> {
     cx: &'q Cx<'q>,
     scratch: Scratch,
     told: Told,
-    slots: Vec<Mutex<Slot>>,
-    ready: VecDeque<Frame>,
+    /// What its selector is known by where queries are explained.
+    key: usize,
+    /// Series and samples evaluated so far.
+    series: u64,
+    seen: u64,
+    shared: Shared,
     done: bool,
 }
 
+impl<L> Drop for LeafStream<'_, L> {
+    fn drop(&mut self) {
+        self.cx.budget.give(0, self.shared.held);
+    }
+}
+
 impl<'q, L: Leaf> LeafStream<'q, L> {
-    pub fn new(leaf: L, set: Box<dyn SeriesSet>, grid: Grid, cx: &'q Cx<'q>) -> Self {
+    pub fn new(
+        leaf: L,
+        select: &Select,
+        set: Box<dyn SeriesSet>,
+        grid: Grid,
+        cx: &'q Cx<'q>,
+    ) -> Self {
         LeafStream {
+            key: crate::explain::select_key(select),
+            series: 0,
             leaf,
             set,
             grid,
             cx,
             scratch: Scratch::default(),
             told: Told::default(),
-            slots: Vec::new(),
-            ready: VecDeque::new(),
+            seen: 0,
+            shared: Shared::default(),
             done: false,
         }
     }
@@ -118,22 +155,30 @@ impl<'q, L: Leaf> LeafStream<'q, L> {
             Some(Ok(series)) => {
                 let budget = &self.cx.budget;
                 budget.series.set(budget.series.get() + 1);
+                self.series += 1;
                 Ok(Some(series))
             }
             Some(Err(e)) => Err(QueryError::storage(&e)),
             None => {
                 self.done = true;
-                for warning in self.set.warnings() {
-                    self.cx.note(Note::Storage(warning), PosRange::default());
-                }
+                self.finish();
                 Ok(None)
             }
         }
     }
 
+    /// Passes on what storage has to say at its end.
+    fn finish(&mut self) {
+        for warning in self.set.warnings() {
+            self.cx.note(Note::Storage(warning), PosRange::default());
+        }
+        crate::explain::note_read(self.cx, self.key, self.series, self.seen, &*self.set);
+    }
+
     /// Counts decoded samples against the limits while they are held.
     fn weigh(&mut self) -> Res<()> {
         let held = self.told.read as usize;
+        self.seen += self.told.read;
         self.cx.budget.take(held, held * 16)?;
         self.cx.budget.give(held, held * 16);
         absorb(&mut self.told, &self.grid, self.cx);
@@ -155,37 +200,65 @@ impl<'q, L: Leaf> LeafStream<'q, L> {
         }
     }
 
-    fn fill(&mut self, executor: &dyn crate::control::Executor) -> Res<()> {
-        let mut n = 0;
-        while n < BATCH {
-            let Some(series) = self.series()? else { break };
-            if self.slots.len() == n {
-                self.slots.push(Mutex::default());
-            }
-            self.slots[n]
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .series = Some(series);
-            n += 1;
+    /// Evaluates the batch at hand on all threads while this one reads the next.
+    fn fill(&mut self, executor: &dyn Executor) -> Res<()> {
+        let size = (BATCH_VALUES / self.grid.n.max(1)).clamp(16, BATCH_MAX);
+        if self.shared.held == 0 {
+            let held = 2 * size * (self.grid.n * 8 + 200);
+            self.cx.budget.take(0, held)?;
+            self.shared.held = held;
         }
-        let (leaf, slots) = (&self.leaf, &self.slots);
-        executor.for_each(n, &|i| {
-            let mut slot = slots[i].lock().unwrap_or_else(PoisonError::into_inner);
-            let slot = &mut *slot;
-            if let Some(series) = slot.series.take() {
-                slot.result = Some(leaf.evaluate(
-                    &series,
-                    &mut slot.scratch,
-                    &mut slot.frame,
-                    &mut slot.told,
-                ));
-            }
-        });
-        for i in 0..n {
+        let mut slots = std::mem::take(&mut self.shared.batch);
+        let mut read = std::mem::take(&mut self.shared.read);
+        let n = read.len();
+        slots.resize_with(n.max(slots.len()), Mutex::default);
+        for (slot, series) in slots.iter_mut().zip(read.drain(..)) {
+            let slot = slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+            slot.series = Some(series);
+        }
+        let pool = std::mem::take(&mut self.shared.scratch);
+        let next = AtomicUsize::new(0);
+        let mut failed = None;
+        {
+            let (leaf, batch) = (&self.leaf, &slots[..n]);
+            let evaluate = || {
+                let mut scratch = lock(&pool).pop().unwrap_or_default();
+                while let Some(slot) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let slot = &mut *lock(slot);
+                    if let Some(series) = slot.series.take() {
+                        let result =
+                            leaf.evaluate(&series, &mut scratch, &mut slot.frame, &mut slot.told);
+                        slot.result = Some(result);
+                    }
+                }
+                lock(&pool).push(scratch);
+            };
+            let (set, budget, done) = (&mut self.set, &self.cx.budget, &mut self.done);
+            let count = &mut self.series;
+            executor.alongside(&evaluate, &mut || {
+                while read.len() < size && !*done {
+                    match set.next() {
+                        Some(Ok(series)) => {
+                            budget.series.set(budget.series.get() + 1);
+                            *count += 1;
+                            read.push(series);
+                        }
+                        Some(Err(e)) => {
+                            failed = Some(QueryError::storage(&e));
+                            *done = true;
+                        }
+                        None => *done = true,
+                    }
+                }
+                evaluate();
+            });
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for slot in &mut slots[..n] {
             self.cx.check()?;
-            let slot = self.slots[i]
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
+            let slot = slot.get_mut().unwrap_or_else(PoisonError::into_inner);
             match slot.result.take() {
                 Some(result) => result?,
                 None => {
@@ -198,27 +271,37 @@ impl<'q, L: Leaf> LeafStream<'q, L> {
             self.told = std::mem::take(&mut slot.told);
             self.weigh()?;
             if !frame.is_blank() {
-                self.ready.push_back(frame);
+                self.shared.ready.push_back(frame);
             }
         }
+        (self.shared.batch, self.shared.read, self.shared.scratch) = (slots, read, pool);
         Ok(())
     }
+
+    fn next_shared(&mut self, executor: &dyn Executor, out: &mut Frame) -> Res<bool> {
+        loop {
+            if let Some(frame) = self.shared.ready.pop_front() {
+                *out = frame;
+                return Ok(true);
+            }
+            if self.done && self.shared.read.is_empty() {
+                self.finish();
+                return Ok(false);
+            }
+            self.fill(executor)?;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<L: Leaf> Stream for LeafStream<'_, L> {
     fn next(&mut self, out: &mut Frame) -> Res<bool> {
-        let Some(executor) = self.cx.control.executor() else {
-            return self.next_single(out);
-        };
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                *out = frame;
-                return Ok(true);
-            }
-            if self.done {
-                return Ok(false);
-            }
-            self.fill(executor)?;
+        match self.cx.control.executor() {
+            Some(executor) if self.seen >= executor.alone() => self.next_shared(executor, out),
+            _ => self.next_single(out),
         }
     }
 }

@@ -42,7 +42,7 @@ mod window;
 pub use control::{Control, Executor, RunToEnd, Stop};
 pub use engine::Engine;
 pub use error::{ErrorKind, QueryError};
-pub use explain::Explained;
+pub use explain::{Explained, Read};
 pub use notes::Annotations;
 pub use options::{EngineOptions, QueryOptions};
 pub use stats::QueryStats;

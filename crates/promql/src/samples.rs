@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::sample::is_stale_nan;
 use model::{FloatHistogram, ResetHint};
-use ondisk::chunk::{ChunkError, ChunkIter, ValueKind, decode_floats_into};
+use ondisk::chunk::{ChunkError, ChunkIter, ValueKind, decode_floats_between};
 use storage::{Chunk, Series};
 
 use crate::error::{QueryError, Res};
@@ -111,13 +111,16 @@ impl Columns {
         let is_float = chunk.encoding.kind() == Some(ValueKind::Float);
         if is_float && !wanted.starts {
             let from = self.times.len();
-            decode_floats_into(
+            decode_floats_between(
                 chunk.encoding,
                 &chunk.data,
+                (wanted.first, wanted.last),
                 &mut self.times,
                 &mut self.values,
             )?;
-            self.trim(from, wanted);
+            if !wanted.stale_markers {
+                self.drop_stale(from);
+            }
             return Ok(());
         }
         let mut iter = ChunkIter::new(chunk.encoding, &chunk.data[..])?;
@@ -155,29 +158,21 @@ impl Columns {
         Ok(())
     }
 
-    /// Drops what was decoded from `from` on but is not wanted.
-    fn trim(&mut self, from: usize, wanted: &Wanted) {
-        let decoded = &self.times[from..];
-        let after = decoded.partition_point(|t| *t <= wanted.last);
-        let before = decoded.partition_point(|t| *t < wanted.first).min(after);
-        self.times.truncate(from + after);
-        self.values.truncate(from + after);
-        if before > 0 {
-            self.times.drain(from..from + before);
-            self.values.drain(from..from + before);
+    /// Drops the stale markers among the floats from `from` on.
+    fn drop_stale(&mut self, from: usize) {
+        if !self.values[from..].iter().any(|v| is_stale_nan(*v)) {
+            return;
         }
-        if !wanted.stale_markers && self.values[from..].iter().any(|v| is_stale_nan(*v)) {
-            let mut kept = from;
-            for i in from..self.values.len() {
-                if !is_stale_nan(self.values[i]) {
-                    self.values[kept] = self.values[i];
-                    self.times[kept] = self.times[i];
-                    kept += 1;
-                }
+        let mut kept = from;
+        for i in from..self.values.len() {
+            if !is_stale_nan(self.values[i]) {
+                self.values[kept] = self.values[i];
+                self.times[kept] = self.times[i];
+                kept += 1;
             }
-            self.values.truncate(kept);
-            self.times.truncate(kept);
         }
+        self.values.truncate(kept);
+        self.times.truncate(kept);
     }
 
     /// Sorts by time and keeps the first sample of each: chunks may overlap.

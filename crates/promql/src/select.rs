@@ -50,7 +50,7 @@ pub(crate) fn open<'q>(
         per_step: cx.per_step_stats,
     };
     let set = cx.select(&select.matchers, &select.hints)?;
-    Ok(LeafStream::new(leaf, set, grid, cx))
+    Ok(LeafStream::new(leaf, select, set, grid, cx))
 }
 
 /// Storage's own warnings, once its last series was read.

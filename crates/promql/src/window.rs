@@ -166,7 +166,7 @@ pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
         Source::Series(select) => {
             leaf.wanted = wanted(select, cx);
             let set = cx.select(&select.matchers, &select.hints)?;
-            Box::new(LeafStream::new(leaf, set, grid, cx))
+            Box::new(LeafStream::new(leaf, select, set, grid, cx))
         }
         Source::Subquery(node, inner) => {
             let input = if inner.n == 0 {
@@ -350,7 +350,6 @@ fn slide_one(
     out: &mut Vec<(u32, u32)>,
 ) {
     out.clear();
-    let (mut lo, mut hi) = (0, 0);
     let before = match window.extension {
         Extension::None => 0,
         _ => lookback,
@@ -359,17 +358,31 @@ fn slide_one(
         Extension::Smoothed => lookback,
         _ => 0,
     };
-    for step in 0..grid.n {
+    let at = |step| {
         let (from, to) = ends(window, grid, step);
-        let (from, to) = (from.saturating_sub(before), to.saturating_add(after));
+        (from.saturating_sub(before), to.saturating_add(after))
+    };
+    /// Far from where sums of times would overflow.
+    const FAR: i64 = i64::MAX / 4;
+    let ((mut from, mut to), last) = (at(0), at(grid.n.saturating_sub(1)));
+    let even = window.at.is_none() && from > -FAR && last.1 < FAR && grid.step < FAR;
+    let (mut lo, mut hi) = (0, 0);
+    out.extend((0..grid.n).map(|step| {
+        if !even {
+            (from, to) = at(step);
+        }
         while hi < times.len() && times[hi] <= to {
             hi += 1;
         }
         while lo < hi && times[lo] <= from {
             lo += 1;
         }
-        out.push((lo as u32, hi as u32));
-    }
+        if even {
+            from += grid.step;
+            to += grid.step;
+        }
+        (lo as u32, hi as u32)
+    }));
 }
 
 /// Writes a function's value at every step.
@@ -482,12 +495,15 @@ pub(crate) fn whole(
         Source::Series(select) => {
             let mut set = cx.select(&select.matchers, &select.hints)?;
             let wanted = wanted(select, cx);
+            let (mut selected, mut decoded) = (0, 0);
             while let Some(series) = set.next() {
                 cx.check()?;
                 let series = series.map_err(|e| QueryError::storage(&e))?;
                 columns.load(&series, &wanted)?;
                 cx.budget.take(columns.len(), columns.len() * 16)?;
                 let read = columns.len() as u64;
+                selected += 1;
+                decoded += read;
                 cx.budget.read.set(cx.budget.read.get() + read);
                 cx.budget.queryable.set(cx.budget.queryable.get() + read);
                 let mut result = crate::value::ResultSeries {
@@ -529,6 +545,8 @@ pub(crate) fn whole(
                 }
             }
             crate::select::pass_warnings(&mut *set, cx);
+            let key = crate::explain::select_key(select);
+            crate::explain::note_read(cx, key, selected, decoded, &*set);
         }
         Source::Subquery(node, inner) => {
             let mut frame = Frame::default();

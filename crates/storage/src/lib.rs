@@ -12,6 +12,7 @@ pub mod select;
 pub use append::{AppendError, Appendable, Appender, HistogramSample, SeriesRef};
 pub use samples::{Samples, Value};
 pub use select::{
-    Answer, Chunk, Querier, Queryable, ReadySeries, SelectHints, Series, SeriesSet, StorageError,
+    Answer, Chunk, Querier, Queryable, ReadySeries, SelectHints, Series, SeriesSet, SourceRead,
+    StorageError,
     TimeRange,
 };

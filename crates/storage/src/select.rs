@@ -98,6 +98,23 @@ pub struct Series {
     pub chunks: Vec<Chunk>,
 }
 
+/// What a selection has taken from one place: the head, a block, another server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceRead {
+    /// Which place it is: `head`, or `block` with its ULID.
+    pub name: String,
+    /// The first instant it holds, unix milliseconds.
+    pub min_time: i64,
+    /// The last instant it holds.
+    pub max_time: i64,
+    /// Series taken from it.
+    pub series: u64,
+    /// Chunks of these.
+    pub chunks: u64,
+    /// Compressed bytes of these.
+    pub bytes: u64,
+}
+
 /// Series sorted by labels, each label set once.
 pub trait SeriesSet: Send {
     /// The next series. After an error there are no more.
@@ -105,6 +122,11 @@ pub trait SeriesSet: Send {
 
     /// What the user should know although the answer stands; complete after the last series.
     fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where the series came from that were given so far; empty from storages that do not tell.
+    fn sources(&self) -> Vec<SourceRead> {
         Vec::new()
     }
 }

@@ -12,9 +12,14 @@ pub struct Connection(BufReader<TcpStream>);
 impl Connection {
     /// Connects; whatever fails, now or later, ends the test.
     pub fn open(port: u16) -> Connection {
+        Connection::patient(port, Duration::from_secs(30))
+    }
+
+    /// The same, for answers that may take `patience`.
+    pub fn patient(port: u16, patience: Duration) -> Connection {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
         stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
+            .set_read_timeout(Some(patience))
             .and_then(|()| stream.set_nodelay(true))
             .expect("its options");
         Connection(BufReader::new(stream))
@@ -22,6 +27,21 @@ impl Connection {
 
     /// Asks for a page.
     pub fn get(&mut self, path: &str) -> Answer {
+        let (status, headers, body) = self.ask(path);
+        Answer {
+            status,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    /// Asks for a page whose text nobody reads: its status and bytes.
+    pub fn get_bytes(&mut self, path: &str) -> (u16, Vec<u8>) {
+        let (status, _, body) = self.ask(path);
+        (status, body)
+    }
+
+    fn ask(&mut self, path: &str) -> (u16, String, Vec<u8>) {
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.0
             .get_mut()
@@ -54,11 +74,7 @@ impl Connection {
         } else {
             self.bytes(length)
         };
-        Answer {
-            status,
-            headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        }
+        (status, headers, body)
     }
 
     fn line(&mut self) -> String {
@@ -79,7 +95,11 @@ impl Connection {
         loop {
             let size = self.line();
             let n = usize::from_str_radix(&size, 16).expect("a chunk's size");
-            body.append(&mut self.bytes(n));
+            let from = body.len();
+            body.resize(from + n, 0);
+            self.0
+                .read_exact(&mut body[from..])
+                .expect("the whole answer");
             self.line();
             if n == 0 {
                 return body;

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use env::Disk;
 use env::disk::write_atomically;
 use model::{Labels, Matcher};
-use ondisk::index::{ChunkMeta, IndexReader, SeriesEntry};
+use ondisk::index::{ChunkMeta, IndexReader, Postings, SeriesEntry, SymbolCache};
 use ondisk::meta::Meta;
 use ondisk::segment;
 use ondisk::tombstones::{Interval, Tombstones};
 use parking_lot::RwLock;
-use roaring::RoaringBitmap;
+use roaring::{MultiOps as _, RoaringBitmap};
 use storage::{Chunk, TimeRange};
 
 use crate::failure::DbError;
@@ -123,6 +123,11 @@ impl Block {
         self.tombstones.read().clone()
     }
 
+    fn list(&self, name: &str, value: &str) -> Result<Postings, DbError> {
+        let list = self.index.postings(name, value);
+        list.map_err(|err| self.bad_index(err))
+    }
+
     fn index_path(&self) -> PathBuf {
         self.dir.join("index")
     }
@@ -147,6 +152,17 @@ impl Block {
     /// A series' labels.
     pub fn labels(&self, entry: &SeriesEntry) -> Result<Labels, DbError> {
         self.index.labels(entry).map_err(|err| self.bad_index(err))
+    }
+
+    /// The same for a reader of many series.
+    pub fn labels_with(
+        &self,
+        entry: &SeriesEntry,
+        cache: &mut SymbolCache,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Labels, DbError> {
+        let labels = self.index.labels_with(entry, cache, scratch);
+        labels.map_err(|err| self.bad_index(err))
     }
 
     /// A chunk's bytes; shares the mapped file.
@@ -176,7 +192,7 @@ impl Block {
         tombstones: &Tombstones,
     ) -> Result<Vec<Chunk>, DbError> {
         let deleted = tombstones.get(u64::from(reference));
-        let mut chunks = Vec::new();
+        let mut chunks = Vec::with_capacity(entry.chunks.len());
         for meta in &entry.chunks {
             if meta.min_time > range.max || meta.max_time < range.min {
                 continue;
@@ -268,26 +284,57 @@ impl Block {
     }
 }
 
+/// Adds a posting list to a set. Lists are ascending; one that is not is taken all the same.
+fn add_list(out: &mut RoaringBitmap, list: &Postings) {
+    match RoaringBitmap::from_sorted_iter(list.iter()) {
+        Ok(set) if out.is_empty() => *out = set,
+        Ok(set) => *out |= set,
+        Err(_) => out.extend(list.iter()),
+    }
+}
+
 impl LabelIndex for Block {
     fn all(&self) -> Result<RoaringBitmap, DbError> {
         let postings = self
             .index
             .all_postings()
             .map_err(|err| self.bad_index(err))?;
-        Ok(postings.iter().collect())
+        let mut out = RoaringBitmap::new();
+        add_list(&mut out, &postings);
+        Ok(out)
     }
 
     fn with_values(&self, name: &str, values: &[&str]) -> Result<RoaringBitmap, DbError> {
         let mut out = RoaringBitmap::new();
         for value in values {
-            out.extend(
-                self.index
-                    .postings(name, value)
-                    .map_err(|err| self.bad_index(err))?
-                    .iter(),
-            );
+            add_list(&mut out, &self.list(name, value)?);
         }
         Ok(out)
+    }
+
+    fn count(&self, name: &str, values: &[&str]) -> Result<u64, DbError> {
+        let mut count = 0;
+        for value in values {
+            count += self.list(name, value)?.len() as u64;
+        }
+        Ok(count)
+    }
+
+    fn narrowed(
+        &self,
+        found: RoaringBitmap,
+        name: &str,
+        values: &[&str],
+    ) -> Result<RoaringBitmap, DbError> {
+        /// From this many times as many on, looking each one up is quicker than reading the whole list.
+        const FAR_MORE: u64 = 32;
+        if let [value] = values {
+            let list = self.list(name, value)?;
+            if found.len().saturating_mul(FAR_MORE) < list.len() as u64 {
+                return Ok(found.into_iter().filter(|r| list.contains(*r)).collect());
+            }
+        }
+        Ok(found & self.with_values(name, values)?)
     }
 
     fn with_matching(
@@ -307,16 +354,14 @@ impl LabelIndex for Block {
             ControlFlow::Continue(())
         });
         walked.map_err(|err| self.bad_index(err))?;
-        let mut out = RoaringBitmap::new();
+        let mut sets = Vec::with_capacity(lists.len());
         for list in lists {
-            out.extend(
-                self.index
-                    .postings_at(list)
-                    .map_err(|err| self.bad_index(err))?
-                    .iter(),
-            );
+            let postings = self.index.postings_at(list);
+            let mut set = RoaringBitmap::new();
+            add_list(&mut set, &postings.map_err(|err| self.bad_index(err))?);
+            sets.push(set);
         }
-        Ok(out)
+        Ok(sets.union())
     }
 
     fn values(

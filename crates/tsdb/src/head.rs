@@ -27,11 +27,13 @@ mod appender;
 mod collect;
 mod read;
 mod replay;
+mod selected;
 mod stats;
 
 pub(crate) use appender::HeadAppender;
 pub(crate) use read::{HeadReader, Visible};
 pub(crate) use replay::{Found as FoundChunks, Replay};
+pub(crate) use selected::Selected;
 pub use stats::{HeadStats, NamedCount};
 
 const SHARDS: usize = 64;

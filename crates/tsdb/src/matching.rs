@@ -13,6 +13,21 @@ pub(crate) trait LabelIndex {
     /// Series with any of these values.
     fn with_values(&self, name: &str, values: &[&str]) -> Result<RoaringBitmap, DbError>;
 
+    /// About how many series [`LabelIndex::with_values`] would give.
+    fn count(&self, name: &str, values: &[&str]) -> Result<u64, DbError> {
+        Ok(self.with_values(name, values)?.len())
+    }
+
+    /// Those of `found` with any of these values.
+    fn narrowed(
+        &self,
+        found: RoaringBitmap,
+        name: &str,
+        values: &[&str],
+    ) -> Result<RoaringBitmap, DbError> {
+        Ok(found & self.with_values(name, values)?)
+    }
+
     /// Series with a value that begins with `prefix` and passes `test`.
     fn with_matching(
         &self,
@@ -48,6 +63,27 @@ fn accepted(index: &dyn LabelIndex, m: &Matcher) -> Result<RoaringBitmap, DbErro
     }
 }
 
+/// Equalities by how little they leave, then all others as they were given.
+fn most_selective_first<'a>(
+    index: &dyn LabelIndex,
+    matchers: &'a [Matcher],
+) -> Result<Vec<&'a Matcher>, DbError> {
+    let mut order: Vec<&Matcher> = matchers.iter().collect();
+    if order.len() > 1 {
+        let mut counted = Vec::with_capacity(order.len());
+        for m in order {
+            let count = match (m.op(), m.value()) {
+                (MatchOp::Equal, value) if !value.is_empty() => index.count(m.name(), &[value])?,
+                _ => u64::MAX,
+            };
+            counted.push((count, m));
+        }
+        counted.sort_by_key(|(count, _)| *count);
+        order = counted.into_iter().map(|(_, m)| m).collect();
+    }
+    Ok(order)
+}
+
 /// The series that fulfil all matchers.
 pub(crate) fn series(
     index: &dyn LabelIndex,
@@ -67,7 +103,7 @@ pub(crate) fn series(
     let mut found: Option<RoaringBitmap> = None;
     let mut subtract: Vec<&Matcher> = Vec::new();
     let everything = |m: &Matcher| index.with_matching(m.name(), "", &|_| true);
-    for m in matchers {
+    for m in most_selective_first(index, matchers)? {
         let negative = m.op().is_negative();
         let set = match (m.op(), m.value()) {
             (MatchOp::Regex, ".*") => continue,
@@ -79,6 +115,15 @@ pub(crate) fn series(
             }
             _ if !required(m.name()) || (negative && m.matches_empty()) => {
                 subtract.push(m);
+                continue;
+            }
+            (MatchOp::Equal, value) if found.is_some() => {
+                let narrowed =
+                    index.narrowed(found.take().unwrap_or_default(), m.name(), &[value])?;
+                if narrowed.is_empty() {
+                    return Ok(narrowed);
+                }
+                found = Some(narrowed);
                 continue;
             }
             _ => accepted(index, m)?,

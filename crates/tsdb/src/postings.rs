@@ -116,6 +116,27 @@ impl HeadPostings {
         }
     }
 
+    /// How many series a label value has.
+    pub(crate) fn count(&self, name: u32, value: u32) -> u64 {
+        let set = self.names.get(&name).and_then(|v| v.get(&value));
+        set.map_or(0, Set::len)
+    }
+
+    /// Leaves those of `found` that have a label value.
+    pub(crate) fn narrow(&self, name: u32, value: u32, found: &mut RoaringBitmap) {
+        match self.names.get(&name).and_then(|v| v.get(&value)) {
+            Some(Set::One(one)) => {
+                let there = found.contains(*one);
+                found.clear();
+                if there {
+                    found.insert(*one);
+                }
+            }
+            Some(Set::Many(many)) => *found &= &**many,
+            None => found.clear(),
+        }
+    }
+
     /// Whether any series of a label value is in `among`.
     pub(crate) fn meets(&self, name: u32, value: u32, among: &RoaringBitmap) -> bool {
         match self.names.get(&name).and_then(|v| v.get(&value)) {

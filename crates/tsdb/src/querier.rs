@@ -1,17 +1,18 @@
 //! Reading a range across blocks and head: series merged by labels, chunks handed out compressed.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
-use ondisk::index::SeriesEntry;
+use ondisk::index::{SeriesEntry, SymbolCache};
 use ondisk::tombstones::Tombstones;
-use storage::{Answer, Chunk, Querier, SelectHints, Series, SeriesSet, StorageError, TimeRange};
+use storage::{
+    Answer, Chunk, Querier, SelectHints, Series, SeriesSet, SourceRead, StorageError, TimeRange,
+};
 
 use crate::block::Block;
 use crate::failure::DbError;
-use crate::head::{HeadReader, Visible};
+use crate::head::{HeadReader, Selected, Visible};
 use crate::matching;
 
 /// A consistent view of a range.
@@ -34,16 +35,31 @@ impl DbQuerier {
         }
     }
 
+    /// The part of the range that a selection asks for: of a query that compares today with last week, each side reads
+    /// its own blocks only.
+    fn wanted(&self, hints: &SelectHints) -> TimeRange {
+        let range = TimeRange {
+            min: self.range.min.max(hints.start),
+            max: self.range.max.min(hints.end),
+        };
+        // Without hints both are zero.
+        match (hints.start, hints.end) {
+            (0, 0) => self.range,
+            _ if range.min > range.max => self.range,
+            _ => range,
+        }
+    }
+
     fn union<F>(&self, limit: usize, mut of: F) -> Result<Answer<Vec<String>>, StorageError>
     where
-        F: FnMut(Source<'_>) -> Result<Vec<String>, DbError>,
+        F: FnMut(Place<'_>) -> Result<Vec<String>, DbError>,
     {
         let mut lists = Vec::new();
         for block in &self.blocks {
-            lists.push(of(Source::Block(block))?);
+            lists.push(of(Place::Block(block))?);
         }
         if let Some(head) = &self.head {
-            lists.push(of(Source::Head(head))?);
+            lists.push(of(Place::Head(head))?);
         }
         let mut value: Vec<String> = match lists.len() {
             1 => lists.swap_remove(0),
@@ -64,7 +80,7 @@ impl DbQuerier {
     }
 }
 
-enum Source<'a> {
+enum Place<'a> {
     Block(&'a Block),
     Head(&'a HeadReader),
 }
@@ -76,25 +92,46 @@ impl Querier for DbQuerier {
         hints: &SelectHints,
     ) -> Result<Box<dyn SeriesSet>, StorageError> {
         let labels_only = hints.func.as_deref() == Some("series");
-        let mut sources: Vec<Box<dyn NextSeries>> = Vec::new();
-        for block in &self.blocks {
+        let range = self.wanted(hints);
+        let mut sources: Vec<Source> = Vec::new();
+        for block in self.blocks.iter().filter(|b| b.overlaps(range)) {
             let references = block.select(matchers)?;
-            sources.push(Box::new(BlockSeries {
+            let meta = block.meta();
+            let read = SourceRead {
+                name: format!("block {}", meta.ulid),
+                min_time: meta.min_time,
+                // A block's own end is the first instant after it.
+                max_time: meta.max_time - 1,
+                ..SourceRead::default()
+            };
+            let series = Box::new(BlockSeries {
                 tombstones: block.tombstones(),
                 block: block.clone(),
                 references: references.into_iter(),
-                range: self.range,
+                range,
                 labels_only,
                 entry: SeriesEntry::default(),
-            }));
+                cache: SymbolCache::default(),
+                scratch: Vec::new(),
+            });
+            sources.push(Source { series, read });
         }
         if let Some(head) = &self.head {
-            let series = head.series(matchers)?.into_iter();
-            sources.push(Box::new(HeadSeries {
+            let (min_time, max_time) = head.times();
+            let read = SourceRead {
+                name: "head".into(),
+                min_time,
+                max_time,
+                ..SourceRead::default()
+            };
+            let series = Box::new(HeadSeries {
+                selected: head.series(matchers)?,
+                next: 0,
+                scratch: Vec::new(),
                 head: head.clone(),
-                series,
                 labels_only,
-            }));
+            });
+            sources.push(Source { series, read });
         }
         Ok(Box::new(Merged::new(sources, hints.limit)?))
     }
@@ -105,8 +142,8 @@ impl Querier for DbQuerier {
         limit: usize,
     ) -> Result<Answer<Vec<String>>, StorageError> {
         self.union(limit, |source| match source {
-            Source::Block(block) => matching::label_names(block, matchers, limit),
-            Source::Head(head) => head.label_names(matchers, limit),
+            Place::Block(block) => matching::label_names(block, matchers, limit),
+            Place::Head(head) => head.label_names(matchers, limit),
         })
     }
 
@@ -117,8 +154,8 @@ impl Querier for DbQuerier {
         limit: usize,
     ) -> Result<Answer<Vec<String>>, StorageError> {
         self.union(limit, |source| match source {
-            Source::Block(block) => matching::label_values(block, name, matchers, limit),
-            Source::Head(head) => head.label_values(name, matchers, limit),
+            Place::Block(block) => matching::label_values(block, name, matchers, limit),
+            Place::Head(head) => head.label_values(name, matchers, limit),
         })
     }
 }
@@ -135,6 +172,8 @@ struct BlockSeries {
     range: TimeRange,
     labels_only: bool,
     entry: SeriesEntry,
+    cache: SymbolCache,
+    scratch: Vec<u8>,
 }
 
 impl NextSeries for BlockSeries {
@@ -157,7 +196,9 @@ impl NextSeries for BlockSeries {
                     block.chunks(reference, &self.entry, range, &self.tombstones)?
                 }
             };
-            let labels = self.block.labels(&self.entry)?;
+            let labels = self
+                .block
+                .labels_with(&self.entry, &mut self.cache, &mut self.scratch)?;
             return Ok(Some(Series { labels, chunks }));
         }
         Ok(None)
@@ -166,73 +207,69 @@ impl NextSeries for BlockSeries {
 
 struct HeadSeries {
     head: Arc<HeadReader>,
-    series: std::vec::IntoIter<(Labels, u32)>,
+    selected: Selected,
+    next: usize,
+    scratch: Vec<u8>,
     labels_only: bool,
 }
 
 impl NextSeries for HeadSeries {
     fn next(&mut self) -> Result<Option<Series>, DbError> {
-        for (labels, slot) in self.series.by_ref() {
-            if self.labels_only {
-                if self.head.has_chunks(slot) {
-                    return Ok(Some(Series {
-                        labels,
-                        chunks: Vec::new(),
-                    }));
-                }
-                continue;
-            }
-            let chunks = self.head.chunks(slot, Visible::All)?;
-            if chunks.is_empty() {
-                continue;
-            }
+        while let Some(slot) = self.selected.slot(self.next) {
+            let nth = self.next;
+            self.next += 1;
+            let chunks = match self.labels_only {
+                true if self.head.has_chunks(slot) => Vec::new(),
+                true => continue,
+                false => match self.head.chunks(slot, Visible::All)? {
+                    chunks if chunks.is_empty() => continue,
+                    chunks => chunks,
+                },
+            };
+            let labels = self.selected.labels(nth, &mut self.scratch);
             return Ok(Some(Series { labels, chunks }));
         }
         Ok(None)
     }
 }
 
-/// The next series of a source, ordered so that the heap gives the least labels first, and of equal ones the source
-/// that comes first.
-struct Front(Series, usize);
+/// Series of one place, and what was taken of them.
+struct Source {
+    series: Box<dyn NextSeries>,
+    read: SourceRead,
+}
 
-impl PartialEq for Front {
-    fn eq(&self, other: &Front) -> bool {
-        self.cmp(other) == Ordering::Equal
+impl Source {
+    fn next(&mut self) -> Result<Option<Series>, DbError> {
+        let next = self.series.next()?;
+        if let Some(series) = &next {
+            self.read.series += 1;
+            self.read.chunks += series.chunks.len() as u64;
+            self.read.bytes += series
+                .chunks
+                .iter()
+                .map(|c| c.data.len() as u64)
+                .sum::<u64>();
+        }
+        Ok(next)
     }
 }
 
-impl Eq for Front {}
-
-impl PartialOrd for Front {
-    fn partial_cmp(&self, other: &Front) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Front {
-    fn cmp(&self, other: &Front) -> Ordering {
-        other
-            .0
-            .labels
-            .cmp(&self.0.labels)
-            .then(other.1.cmp(&self.1))
-    }
-}
-
-/// Several sources as one.
+/// Several sources as one. There are few of them, and mostly all stand at the same series: looking at each front is
+/// quicker than keeping them in order.
 struct Merged {
-    sources: Vec<Box<dyn NextSeries>>,
-    fronts: BinaryHeap<Front>,
+    sources: Vec<Source>,
+    /// The next series of each source.
+    fronts: Vec<Option<Series>>,
     left: usize,
     failed: bool,
 }
 
 impl Merged {
-    fn new(mut sources: Vec<Box<dyn NextSeries>>, limit: usize) -> Result<Merged, DbError> {
-        let mut fronts = BinaryHeap::new();
-        for (i, source) in sources.iter_mut().enumerate() {
-            fronts.extend(source.next()?.map(|series| Front(series, i)));
+    fn new(mut sources: Vec<Source>, limit: usize) -> Result<Merged, DbError> {
+        let mut fronts = Vec::with_capacity(sources.len());
+        for source in &mut sources {
+            fronts.push(source.next()?);
         }
         let left = if limit == 0 { usize::MAX } else { limit };
         Ok(Merged {
@@ -243,27 +280,41 @@ impl Merged {
         })
     }
 
+    /// Takes the front of a source, which moves on.
+    fn take(&mut self, source: usize) -> Result<Option<Series>, DbError> {
+        let next = match &self.fronts[source] {
+            Some(_) => self.sources[source].next()?,
+            None => None,
+        };
+        Ok(std::mem::replace(&mut self.fronts[source], next))
+    }
+
     fn advance(&mut self) -> Result<Option<Series>, DbError> {
-        let Some(Front(mut series, source)) = self.fronts.pop() else {
+        let mut least: Option<(usize, &Labels)> = None;
+        for (i, front) in self.fronts.iter().enumerate() {
+            if let Some(series) = front
+                && least.is_none_or(|(_, labels)| series.labels < *labels)
+            {
+                least = Some((i, &series.labels));
+            }
+        }
+        let Some((first, _)) = least else {
             return Ok(None);
         };
-        self.fronts
-            .extend(self.sources[source].next()?.map(|next| Front(next, source)));
-        let mut merged = false;
-        while self
-            .fronts
-            .peek()
-            .is_some_and(|front| front.0.labels == series.labels)
-        {
-            let Some(Front(same, source)) = self.fronts.pop() else {
-                break;
-            };
-            series.chunks.extend(same.chunks);
-            merged = true;
-            self.fronts
-                .extend(self.sources[source].next()?.map(|next| Front(next, source)));
+        let Some(mut series) = self.take(first)? else {
+            return Ok(None);
+        };
+        let mut end = series.chunks.last().map_or(i64::MIN, |c| c.min_time);
+        let mut sorted = true;
+        for i in first + 1..self.fronts.len() {
+            let same = matches!(&self.fronts[i], Some(front) if front.labels == series.labels);
+            if same && let Some(mut more) = self.take(i)? {
+                sorted &= more.chunks.first().is_none_or(|c| end <= c.min_time);
+                end = more.chunks.last().map_or(end, |c| c.min_time);
+                series.chunks.append(&mut more.chunks);
+            }
         }
-        if merged {
+        if !sorted {
             series.chunks.sort_by_key(|c: &Chunk| c.min_time);
         }
         Ok(Some(series))
@@ -279,5 +330,9 @@ impl SeriesSet for Merged {
         let next = self.advance();
         self.failed = next.is_err();
         next.map_err(StorageError::from).transpose()
+    }
+
+    fn sources(&self) -> Vec<SourceRead> {
+        self.sources.iter().map(|s| s.read.clone()).collect()
     }
 }

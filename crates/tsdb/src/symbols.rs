@@ -20,6 +20,13 @@ pub(crate) struct LabelSet {
     values: Box<[u32]>,
 }
 
+impl LabelSet {
+    /// How many labels.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     /// Page number in the upper 12 bits, offset in the lower 20.
@@ -46,6 +53,8 @@ pub(crate) struct Symbols {
     by_names: HashMap<Box<[u32]>, u32>,
     live_bytes: usize,
     dead_bytes: usize,
+    /// How often label sets were given back.
+    removals: u64,
 }
 
 /// The interner holds as many distinct strings as it can address (4 GiB).
@@ -199,6 +208,7 @@ impl Symbols {
 
     /// Gives a label set back.
     pub(crate) fn remove(&mut self, set: &LabelSet) {
+        self.removals += 1;
         set.values.iter().for_each(|v| self.release(*v));
         let shape = &mut self.shapes[set.shape as usize];
         shape.uses -= 1;
@@ -208,6 +218,11 @@ impl Symbols {
             self.by_names.remove(&names);
             self.free_shapes.push(set.shape);
         }
+    }
+
+    /// Changes whenever a label set is given back: while it stays the same, sets read before are still good.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// Moves the living together when the dead take much room. Symbols keep their numbers.

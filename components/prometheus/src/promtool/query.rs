@@ -82,7 +82,7 @@ const FAR: i64 = 9999 * 3_600_000;
 /// `promtool query KIND ...`; `now` is unix milliseconds.
 pub async fn query(arguments: &[String], now: i64) -> Outcome {
     let Some((kind, rest)) = arguments.split_first() else {
-        return usage("expected one of: instant, range, series, labels");
+        return usage("expected one of: instant, range, series, labels, explain");
     };
     let version = crate::build::version_text("promtool");
     let program = match kind.as_str() {
@@ -90,9 +90,11 @@ pub async fn query(arguments: &[String], now: i64) -> Outcome {
         "range" => RANGE,
         "series" => SERIES,
         "labels" => LABELS,
+        "explain" => super::explain::EXPLAIN,
         "--help" | "-h" => {
             return Outcome::printed(
-                "usage: promtool query instant|range|series|labels [flags] SERVER ...\n".into(),
+                "usage: promtool query instant|range|series|labels|explain [flags] SERVER ...\n"
+                    .into(),
             );
         }
         other => {
@@ -118,6 +120,7 @@ pub async fn query(arguments: &[String], now: i64) -> Outcome {
             "instant" => instant(&values, now).await,
             "range" => range(&values, now).await,
             "series" => series(&values, now).await,
+            "explain" => explain(&values, now).await,
             _ => labels(&values, now).await,
         }
     };
@@ -213,27 +216,59 @@ async fn instant(values: &Values, now: i64) -> Result<Outcome, Fault> {
     Ok(finish(values, &reply, query_json, query_text))
 }
 
-async fn range(values: &Values, now: i64) -> Result<Outcome, Fault> {
+/// Start and end of a range query, seconds; `None` where there is nothing between them.
+fn range_params(values: &Values, now: i64) -> Result<Option<Vec<(&'static str, String)>>, Fault> {
     let end = time(values, "end")?.unwrap_or(now);
     let start = time(values, "start")?.unwrap_or(end - 300_000);
     if start >= end {
-        return Ok(Outcome::failed(
-            "start time is not before end time\n".into(),
-        ));
+        return Ok(None);
     }
     let step = match values.text("step") {
         "" => ((end - start) / 1000 / 250).max(1) * 1000,
         text => apiv1::time::parse_step(text).map_err(|e| bad("step", e))?,
     };
-    let (client, url) = client_and_url(values, "/api/v1/query_range")?;
-    let params = [
+    Ok(Some(vec![
         ("query", values.text("expr").to_string()),
         ("start", seconds(start)),
         ("end", seconds(end)),
         ("step", seconds(step)),
-    ];
+    ]))
+}
+
+fn empty_range() -> Outcome {
+    Outcome::failed("start time is not before end time\n".into())
+}
+
+async fn range(values: &Values, now: i64) -> Result<Outcome, Fault> {
+    let Some(params) = range_params(values, now)? else {
+        return Ok(empty_range());
+    };
+    let (client, url) = client_and_url(values, "/api/v1/query_range")?;
     let reply = client::post(&client, &url, &params, &headers(values)?).await?;
     Ok(finish(values, &reply, query_json, query_text))
+}
+
+async fn explain(values: &Values, now: i64) -> Result<Outcome, Fault> {
+    let (path, mut params) = if values.text("start").is_empty() {
+        let at = time(values, "time")?.unwrap_or(now);
+        let query = values.text("expr").to_string();
+        (
+            "/api/v1/query",
+            vec![("query", query), ("time", seconds(at))],
+        )
+    } else {
+        match range_params(values, now)? {
+            Some(params) => ("/api/v1/query_range", params),
+            None => return Ok(empty_range()),
+        }
+    };
+    params.push(("explain", "true".into()));
+    let (client, url) = client_and_url(values, path)?;
+    let reply = client::post(&client, &url, &params, &headers(values)?).await?;
+    Ok(super::explain::print(
+        &reply.data,
+        values.text("format") == "json",
+    ))
 }
 
 fn ranged(values: &Values, now: i64) -> Result<Vec<(&'static str, String)>, Fault> {

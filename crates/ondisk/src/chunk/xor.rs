@@ -345,32 +345,71 @@ impl<D: AsRef<[u8]>> XorIter<D> {
     }
 }
 
-/// Appends all samples of an XOR chunk to two columns: the hot path of queries.
+/// Appends the samples of an XOR chunk from `first` to `last`, both inclusive, to two columns: the hot path of queries.
 ///
 /// On damage the samples before it are in the columns.
-pub(super) fn decode_into(
+pub(super) fn decode_between(
     data: &[u8],
+    first: i64,
+    last: i64,
     times: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
     let mut iter = XorIter::new(data)?;
     // A sample after the first takes at least two bits, whatever the header promises.
     let at_most = (data.len() * 4).min(usize::from(iter.total));
-    times.reserve(at_most);
-    values.reserve(at_most);
+    let (from, values_from) = (times.len(), values.len());
+    times.resize(from + at_most, 0);
+    values.resize(values_from + at_most, 0.0);
+    let columns = (&mut times[from..], &mut values[values_from..]);
+    let mut kept = 0;
+    let result = decode_columns(&mut iter, first, last, columns, &mut kept);
+    times.truncate(from + kept);
+    values.truncate(values_from + kept);
+    result
+}
+
+/// Fills the columns, which have room for all samples; counts in `kept` those that are wanted.
+#[inline(always)]
+fn decode_columns(
+    iter: &mut XorIter<&[u8]>,
+    first: i64,
+    last: i64,
+    (times, values): (&mut [i64], &mut [f64]),
+    kept: &mut usize,
+) -> Result<(), ChunkError> {
+    // Every sample is written; one that is not wanted is overwritten by the next.
+    let mut keep = |t: i64, value: u64| {
+        if t > last {
+            return false;
+        }
+        let (Some(time), Some(slot)) = (times.get_mut(*kept), values.get_mut(*kept)) else {
+            return false;
+        };
+        (*time, *slot) = (t, f64::from_bits(value));
+        *kept += usize::from(t >= first);
+        true
+    };
     for _ in 0..2 {
-        if !iter.next()? {
+        if !iter.next()? || !keep(iter.t, iter.value) {
             return Ok(());
         }
-        times.push(iter.t);
-        values.push(f64::from_bits(iter.value));
     }
-    // A local copy lets the compiler keep the whole state in registers.
-    let mut local = iter;
-    for _ in 2..local.total {
-        local.step()?;
-        times.push(local.t);
-        values.push(f64::from_bits(local.value));
+    // Locals let the compiler keep the whole state in registers.
+    let mut reader = iter.reader.clone();
+    let (mut t, mut delta, mut value, mut window) = (iter.t, iter.delta, iter.value, iter.window);
+    for _ in 2..iter.total {
+        // Even steps and all that tells how the value changed lie within the first 14 bits.
+        reader.ensure_short();
+        if !reader.skip_zero() {
+            let dod = take_dod(&mut reader)?;
+            delta = delta.wrapping_add(dod as u64);
+        }
+        t = t.wrapping_add(delta as i64);
+        value = take_xor(&mut reader, &mut window, value)?;
+        if !keep(t, value) {
+            break;
+        }
     }
     Ok(())
 }

@@ -31,6 +31,21 @@ impl Postings {
         self.0.is_empty()
     }
 
+    /// Whether a reference is among them.
+    pub fn contains(&self, reference: u32) -> bool {
+        let (mut low, mut high) = (0, self.len());
+        let entries = self.0.as_chunks::<4>().0;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match u32::from_be_bytes(entries[middle]).cmp(&reference) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return true,
+                Ordering::Greater => high = middle,
+            }
+        }
+        false
+    }
+
     /// The references.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.0
@@ -55,6 +70,21 @@ struct Values {
     sampled: Vec<u32>,
     /// Entries in all.
     count: usize,
+}
+
+/// Where symbols that were looked up lately are: series that follow each other share most of theirs.
+#[derive(Debug, Clone)]
+pub struct SymbolCache(Vec<(u32, u32, u32)>);
+
+impl SymbolCache {
+    const SIZE: usize = 512;
+}
+
+impl Default for SymbolCache {
+    fn default() -> SymbolCache {
+        // No symbol has this number: there would be more than bytes in any file.
+        SymbolCache(vec![(u32::MAX, 0, 0); SymbolCache::SIZE])
+    }
 }
 
 /// An open index.
@@ -258,6 +288,22 @@ impl IndexReader {
         fields.str().map_err(|_| unknown)
     }
 
+    /// As [`IndexReader::symbol`], for callers that look up many.
+    pub fn symbol_with(&self, reference: u32, cache: &mut SymbolCache) -> Result<&str, IndexError> {
+        let slot = &mut cache.0[reference as usize % SymbolCache::SIZE];
+        if slot.0 == reference
+            && let Some(bytes) = self.file.get(slot.1 as usize..slot.2 as usize)
+        {
+            return std::str::from_utf8(bytes).map_err(|_| IndexError::Symbol(reference));
+        }
+        let text = self.symbol(reference)?;
+        let from = text.as_ptr() as usize - self.file.as_ptr() as usize;
+        if let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(from + text.len())) {
+            *slot = (reference, from, to);
+        }
+        Ok(text)
+    }
+
     fn entry_at(&self, at: u32) -> Result<(&str, &str, u64), IndexError> {
         Fields::at(&self.table, at as usize)
             .and_then(|mut f| table_entry(&mut f))
@@ -394,6 +440,34 @@ impl IndexReader {
         entry.chunks.clear();
         let mut fields = Fields::new(body);
         read_entry(&mut fields, entry).map_err(bad)
+    }
+
+    /// As [`IndexReader::labels`], for callers that read many series.
+    pub fn labels_with(
+        &self,
+        entry: &SeriesEntry,
+        cache: &mut SymbolCache,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Labels, IndexError> {
+        const USUAL: usize = 32;
+        let mut pairs = [("", ""); USUAL];
+        if entry.labels.len() > USUAL {
+            return self.labels(entry);
+        }
+        let mut sorted = true;
+        for (i, &(name, value)) in entry.labels.iter().enumerate() {
+            let pair = (
+                self.symbol_with(name, cache)?,
+                self.symbol_with(value, cache)?,
+            );
+            sorted &= !pair.1.is_empty() && (i == 0 || pairs[i - 1].0 < pair.0);
+            pairs[i] = pair;
+        }
+        let pairs = &mut pairs[..entry.labels.len()];
+        match sorted {
+            true => Ok(Labels::from_sorted(pairs.iter().copied(), scratch)),
+            false => Ok(Labels::from_refs(pairs)),
+        }
     }
 
     /// A series' labels.

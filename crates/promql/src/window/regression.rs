@@ -17,14 +17,18 @@ fn line(view: &View<'_>, origin: i64) -> (f64, f64) {
         };
     }
     let n = view.values.len() as f64;
-    let mut sums = [(0.0, 0.0); 4];
-    for (t, y) in view.times.iter().zip(view.values) {
-        let x = (t - origin) as f64 / 1000.0;
-        for ((sum, lost), v) in sums.iter_mut().zip([x, *y, x * y, x * x]) {
-            kahan_add(v, sum, lost);
-        }
+    // Times are whole milliseconds: their sums need no compensation.
+    let (mut x, mut xx) = (0i64, 0i128);
+    let (mut y, mut y_lost, mut xy, mut xy_lost) = (0.0, 0.0, 0.0, 0.0);
+    for (t, v) in view.times.iter().zip(view.values) {
+        let ms = t - origin;
+        x += ms;
+        xx += i128::from(ms) * i128::from(ms);
+        kahan_add(*v, &mut y, &mut y_lost);
+        kahan_add(ms as f64 / 1000.0 * v, &mut xy, &mut xy_lost);
     }
-    let [x, y, xy, xx] = sums.map(|(sum, lost)| sum + lost);
+    let (x, xx) = (x as f64 / 1e3, xx as f64 / 1e6);
+    let (y, xy) = (y + y_lost, xy + xy_lost);
     let covariance = xy - x * y / n;
     let variance = xx - x * x / n;
     let slope = covariance / variance;

@@ -32,8 +32,8 @@ impl Db {
         let head = &self.head;
         let found = HeadReader::new(head.clone(), range).series(matchers)?;
         let mut tombstones = Vec::new();
-        for (_, slot) in &found {
-            let Some(series) = head.slots.lock(*slot) else {
+        for slot in found.slots() {
+            let Some(series) = head.slots.lock(slot) else {
                 continue;
             };
             // Late samples count as well, or they would come back with their block.
@@ -52,7 +52,7 @@ impl Db {
             };
             if interval.min <= interval.max {
                 tombstones.push((
-                    *slot,
+                    slot,
                     RefTombstone {
                         series: series.reference,
                         interval,

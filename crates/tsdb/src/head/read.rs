@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use model::{Labels, Matcher};
+use model::Matcher;
 use ondisk::chunk::{ChunkIter, Encoding, first_samples};
 use ondisk::tombstones::Interval;
 use parking_lot::RwLockReadGuard;
@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 use storage::{Chunk, TimeRange};
 
 use super::Head;
+use super::selected::Selected;
 use crate::failure::DbError;
 use crate::isolation::Reading;
 use crate::matching::{self, LabelIndex};
@@ -56,6 +57,30 @@ impl LabelIndex for HeadIndex<'_> {
             }
         }
         Ok(out)
+    }
+
+    fn count(&self, name: &str, values: &[&str]) -> Result<u64, DbError> {
+        let Some(name) = self.symbols.find(name) else {
+            return Ok(0);
+        };
+        let values = values.iter().filter_map(|v| self.symbols.find(v));
+        Ok(values.map(|v| self.postings.count(name, v)).sum())
+    }
+
+    fn narrowed(
+        &self,
+        mut found: RoaringBitmap,
+        name: &str,
+        values: &[&str],
+    ) -> Result<RoaringBitmap, DbError> {
+        if let ([value], Some(name)) = (values, self.symbols.find(name)) {
+            match self.symbols.find(value) {
+                Some(value) => self.postings.narrow(name, value, &mut found),
+                None => found.clear(),
+            }
+            return Ok(found);
+        }
+        Ok(found & self.with_values(name, values)?)
     }
 
     fn with_matching(
@@ -117,6 +142,12 @@ impl HeadReader {
         }
     }
 
+    /// The first and the last instant the head holds samples of in order.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        let head = &self.head;
+        (head.min_time.load(Relaxed), head.max_time.load(Relaxed))
+    }
+
     fn index(&self) -> HeadIndex<'_> {
         let postings = self.head.postings.read();
         HeadIndex {
@@ -125,17 +156,10 @@ impl HeadReader {
         }
     }
 
-    /// Slots of the series that fulfil all matchers, with their labels, sorted by them.
-    pub(crate) fn series(&self, matchers: &[Matcher]) -> Result<Vec<(Labels, u32)>, DbError> {
+    /// The series that fulfil all matchers, in label order.
+    pub(crate) fn series(&self, matchers: &[Matcher]) -> Result<Selected, DbError> {
         let slots = matching::series(&self.index(), matchers)?;
-        let mut found: Vec<(Labels, u32)> = Vec::with_capacity(slots.len() as usize);
-        for slot in slots {
-            if let Some(labels) = self.head.labels_of(slot) {
-                found.push((labels, slot));
-            }
-        }
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(found)
+        Ok(self.head.selected(slots.iter()))
     }
 
     pub(crate) fn label_values(
