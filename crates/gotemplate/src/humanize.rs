@@ -102,18 +102,14 @@ pub fn to_time(v: f64) -> Result<Time, String> {
             model::number::format_float_g(v)
         ));
     }
-    let millis = v * 1000.0;
-    if millis.abs() > 9.2e18 {
+    if (v * 1e9).abs() > i64::MAX as f64 {
         return Err(format!(
             "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
             model::number::format_float_g(v)
         ));
     }
-    let seconds = v.floor();
-    Ok(Time::utc(
-        seconds as i64,
-        ((v - seconds) * 1e9).round() as i64,
-    ))
+    // Upstream's times have milliseconds.
+    Ok(Time::from_millis((v * 1e9 / 1e6).trunc() as i64))
 }
 
 /// `2015-01-01 00:00:00.5 +0000 UTC`
