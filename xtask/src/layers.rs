@@ -4,7 +4,7 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "model",
     "wire",
     "exposition",
@@ -20,6 +20,7 @@ const ORDER: [&str; 22] = [
     "promql", // 2: query
     "discovery",
     "scrape",
+    "rules",
     "apiv1", // 3: collect and react
     "prometheus",
     "node-exporter", // 4: components
