@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use configfile::rules::{RuleFile, RuleFileOptions};
 use configfile::{Config, ConfigError};
 use discovery::glob::matching_files;
 use thiserror::Error;
@@ -20,6 +21,9 @@ pub enum LoadError {
     /// A file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Rule files are wrong; a line a fault, each with its file.
+    #[error("{}", .0.join("\n"))]
+    Rules(Vec<String>),
     /// It asks for what this build does not have.
     #[error("{file}: {what}")]
     NotCarriedOut {
@@ -35,6 +39,8 @@ pub enum LoadError {
 pub struct Loaded {
     /// What they say.
     pub config: Config,
+    /// Rule files by their paths, in order of the globs.
+    pub rules: Vec<(String, RuleFile)>,
     /// Changes when any of them does.
     pub fingerprint: u64,
 }
@@ -56,10 +62,45 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         }
     }
     refuse_what_is_not_carried_out(&config, &shown)?;
+    let rules = load_rules(&config, &mut fingerprint)?;
     Ok(Loaded {
         config,
+        rules,
         fingerprint: fingerprint.digest(),
     })
+}
+
+/// Reads all files that `rule_files` match; the faults of all of them come together.
+fn load_rules(
+    config: &Config,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<Vec<(String, RuleFile)>, LoadError> {
+    let options = RuleFileOptions {
+        names: config.global.name_validation,
+        // What of PromQL is enabled is known where rules are planned, which happens before anything is taken up.
+        parser: promql_syntax::ParserOptions::all(),
+        ..RuleFileOptions::default()
+    };
+    let (mut files, mut faults): (Vec<(String, RuleFile)>, Vec<String>) = Default::default();
+    for glob in &config.rule_files {
+        for path in matching_files(glob) {
+            let shown = path.display().to_string();
+            if files.iter().any(|(known, _)| *known == shown) {
+                continue;
+            }
+            let text = read(&path)?;
+            note(fingerprint, &shown, &text);
+            match RuleFile::parse(&text, &options) {
+                Ok(file) => files.push((shown, file)),
+                Err(errors) => faults.extend(errors.iter().map(|e| format!("{shown}: {e}"))),
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(files)
+    } else {
+        Err(LoadError::Rules(faults))
+    }
 }
 
 fn refuse_what_is_not_carried_out(config: &Config, file: &str) -> Result<(), LoadError> {

@@ -20,6 +20,7 @@ pub mod remote_read;
 pub mod respond;
 pub mod result;
 pub mod router;
+pub mod rules;
 pub mod self_metrics;
 pub mod series;
 pub mod status;

@@ -138,7 +138,7 @@ impl Alert {
     }
 
     /// A copy to be sent, if it is time.
-    pub(crate) fn to_send(&mut self, ts: i64, resend_delay: i64, interval: i64) -> Option<Alert> {
+    pub(crate) fn due(&mut self, ts: i64, resend_delay: i64, interval: i64) -> Option<Alert> {
         if !self.needs_sending(ts, resend_delay) {
             return None;
         }
@@ -219,22 +219,19 @@ mod tests {
     #[test]
     fn sends_again_after_the_delay() {
         let mut a = alert();
-        assert!(
-            a.to_send(0, MINUTE, MINUTE).is_none(),
-            "pending is never sent"
-        );
+        assert!(a.due(0, MINUTE, MINUTE).is_none(), "pending is never sent");
         a.advance(0, holds(0, 0));
-        let sent = a.to_send(0, MINUTE, 30_000).expect("fires");
+        let sent = a.due(0, MINUTE, 30_000).expect("fires");
         assert_eq!(sent.valid_until, 4 * MINUTE);
-        assert!(a.to_send(MINUTE, MINUTE, 30_000).is_none());
-        assert!(a.to_send(MINUTE + 1, MINUTE, 30_000).is_some());
+        assert!(a.due(MINUTE, MINUTE, 30_000).is_none());
+        assert!(a.due(MINUTE + 1, MINUTE, 30_000).is_some());
         a.vanish(MINUTE + 2, holds(0, 0));
         assert!(
-            a.to_send(MINUTE + 2, MINUTE, 30_000).is_some(),
+            a.due(MINUTE + 2, MINUTE, 30_000).is_some(),
             "resolved at once"
         );
         assert!(
-            a.to_send(-60 * MINUTE, MINUTE, 30_000).is_some(),
+            a.due(-60 * MINUTE, MINUTE, 30_000).is_some(),
             "the clock went back"
         );
     }

@@ -178,11 +178,11 @@ impl Alerting {
     }
 
     /// Alerts that are due to be sent.
-    pub fn to_send(&self, ts: i64, resend_delay: i64, interval: i64) -> Vec<Alert> {
+    pub fn due(&self, ts: i64, resend_delay: i64, interval: i64) -> Vec<Alert> {
         self.active
             .lock()
             .values_mut()
-            .filter_map(|a| a.alert.to_send(ts, resend_delay, interval))
+            .filter_map(|a| a.alert.due(ts, resend_delay, interval))
             .collect()
     }
 

@@ -96,7 +96,11 @@ mod tests {
             Batches::Some(vec![(true, vec![0, 3]), (false, vec![1]), (true, vec![2])])
         );
         assert_eq!(
-            of(&[("a", "x"), ("b", "sum({__name__=~\"a|z\"}[5m:])")]).clone_shape(),
+            of(&[
+                ("a", "x"),
+                ("b", "sum(max_over_time({__name__=~\"a|z\"}[5m:1m]))")
+            ])
+            .clone_shape(),
             vec![vec![0], vec![1]]
         );
         assert_eq!(of(&[("a", "x"), ("b", "{job=\"j\"}")]), Batches::InOrder);

@@ -29,7 +29,7 @@ mod writer;
 pub use alert::{Alert, AlertState};
 pub use definition::{Defaults, GroupDefinition, definitions};
 pub use group::{Evaluation, Group, GroupView};
-pub use manager::{Manager, ManagerOptions};
+pub use manager::{Manager, ManagerOptions, Prepared};
 pub use metrics::RuleMetrics;
 pub use query::{EngineQuery, RuleQuery};
 pub use rule::{Health, RuleView, RuleViewKind};

@@ -194,7 +194,7 @@ impl Runner {
             }
             Kind::Alerting(alerting) => {
                 alerting.evaluate(&vector, ts, definition, cx)?;
-                let due = alerting.to_send(ts, cx.resend_delay, definition.interval);
+                let due = alerting.due(ts, cx.resend_delay, definition.interval);
                 if !due.is_empty() {
                     (cx.send)(
                         &generator_url(cx.external_url, &self.query.expr().to_string()),

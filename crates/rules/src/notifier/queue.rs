@@ -152,6 +152,7 @@ impl Shared {
         let client = self.client.lock().clone();
         let request = client
             .post(&self.url)
+            .await
             .map_err(|e| e.to_string())?
             .header("Content-Type", "application/json")
             .timeout(self.timeout)
