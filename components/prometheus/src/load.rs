@@ -47,27 +47,40 @@ pub struct Loaded {
 
 /// Reads `path` and what it includes. Nothing that the files ask for is left out in silence.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let shown = path.display().to_string();
     let mut fingerprint = xxhash_rust::xxh64::Xxh64::new(0);
-    let text = read(path)?;
-    note(&mut fingerprint, &shown, &text);
-    let environment = |name: &str| std::env::var(name).ok();
-    let mut config = Config::parse(&text, &environment).map_err(|e| e.in_file(&shown))?;
-    config.resolve_paths(path.parent().unwrap_or(Path::new("")));
-    for glob in config.scrape_config_files.clone() {
-        for file in matching_files(&glob) {
-            let text = read(&file)?;
-            note(&mut fingerprint, &file.display().to_string(), &text);
-            config.add_scrape_config_file(&text, &file)?;
-        }
-    }
-    refuse_what_is_not_carried_out(&config, &shown)?;
+    let config = load_config(path, &mut fingerprint)?;
     let rules = load_rules(&config, &mut fingerprint)?;
     Ok(Loaded {
         config,
         rules,
         fingerprint: fingerprint.digest(),
     })
+}
+
+/// The configuration without its rule files.
+pub fn load_without_rules(path: &Path) -> Result<Config, LoadError> {
+    load_config(path, &mut xxhash_rust::xxh64::Xxh64::new(0))
+}
+
+fn load_config(
+    path: &Path,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<Config, LoadError> {
+    let shown = path.display().to_string();
+    let text = read(path)?;
+    note(fingerprint, &shown, &text);
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut config = Config::parse(&text, &environment).map_err(|e| e.in_file(&shown))?;
+    config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    for glob in config.scrape_config_files.clone() {
+        for file in matching_files(&glob) {
+            let text = read(&file)?;
+            note(fingerprint, &file.display().to_string(), &text);
+            config.add_scrape_config_file(&text, &file)?;
+        }
+    }
+    refuse_what_is_not_carried_out(&config, &shown)?;
+    Ok(config)
 }
 
 /// Reads all files that `rule_files` match; the faults of all of them come together.

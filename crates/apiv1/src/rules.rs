@@ -91,8 +91,13 @@ fn alert_json(alert: &Alert) -> Value {
     object
 }
 
-fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
+/// Seconds, whole ones without a fraction.
+fn seconds(ms: i64) -> Value {
+    if ms % 1000 == 0 {
+        json!(ms / 1000)
+    } else {
+        json!(ms as f64 / 1000.0)
+    }
 }
 
 fn rule_json(rule: &RuleView, with_alerts: bool) -> Value {
