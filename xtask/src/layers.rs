@@ -4,11 +4,12 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "model",
     "wire",
     "exposition",
     "promql-syntax",
+    "gotemplate",
     "configfile",
     "flags",
     "env", // 0: vocabulary, the world
@@ -20,6 +21,7 @@ const ORDER: [&str; 22] = [
     "discovery",
     "scrape",
     "remote",
+    "rules",
     "apiv1", // 3: collect and react
     "prometheus",
     "node-exporter", // 4: components
@@ -33,11 +35,12 @@ const ORDER: [&str; 22] = [
 const SEPARATE: [&str; 2] = ["prometheus", "node-exporter"];
 
 /// Crates without runtime, sockets, files, clock or threads.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "model",
     "wire",
     "exposition",
     "promql-syntax",
+    "gotemplate",
     "configfile",
     "ondisk",
     "storage",

@@ -365,6 +365,8 @@ pub struct ServerConfig {
     pub cors_origin: String,
     /// Storage.
     pub storage: StorageFlags,
+    /// Rules and the sending of alerts.
+    pub rules: RuleFlags,
     /// Queries.
     pub query: QueryFlags,
     /// Feature names.
@@ -386,6 +388,25 @@ pub struct RemoteReadFlags {
     pub concurrency: usize,
     /// Bytes of a frame.
     pub frame_bytes: usize,
+}
+
+/// Rules and the sending of alerts.
+#[derive(Clone, Debug)]
+pub struct RuleFlags {
+    /// Milliseconds that state from before a restart is looked back for.
+    pub outage_tolerance: i64,
+    /// Milliseconds an alert has to be there after a restart before it fires.
+    pub grace_period: i64,
+    /// Milliseconds until an alert is sent again.
+    pub resend_delay: i64,
+    /// Rules that may run beside others, with the feature `concurrent-rule-eval`.
+    pub max_concurrency: usize,
+    /// Alerts that may wait for one Alertmanager.
+    pub queue_capacity: usize,
+    /// Alerts in one request.
+    pub batch_size: usize,
+    /// Whether what waits is sent at the stop.
+    pub drain: bool,
 }
 
 /// `--query.*`
@@ -487,6 +508,15 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         },
         cors_origin: values.text("web.cors.origin").to_string(),
         storage: StorageFlags::read(values)?,
+        rules: RuleFlags {
+            outage_tolerance: duration(values, "rules.alert.for-outage-tolerance")?,
+            grace_period: duration(values, "rules.alert.for-grace-period")?,
+            resend_delay: duration(values, "rules.alert.resend-delay")?,
+            max_concurrency: number(values, "rules.max-concurrent-evals")? as usize,
+            queue_capacity: number(values, "alertmanager.notification-queue-capacity")? as usize,
+            batch_size: number(values, "alertmanager.notification-batch-size")? as usize,
+            drain: values.switch("alertmanager.drain-notification-queue-on-shutdown"),
+        },
         query: QueryFlags {
             lookback_delta: duration(values, "query.lookback-delta")?,
             timeout: millis("query.timeout")?,

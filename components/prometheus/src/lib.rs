@@ -13,6 +13,7 @@ pub mod load;
 pub mod promtool;
 pub mod query_watch;
 pub mod retention;
+pub mod ruling;
 pub mod self_metrics;
 pub mod server;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use configfile::rules::{RuleFile, RuleFileOptions};
 use configfile::{Config, ConfigError};
 use discovery::glob::matching_files;
 use thiserror::Error;
@@ -20,6 +21,9 @@ pub enum LoadError {
     /// A file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Rule files are wrong; a line a fault, each with its file.
+    #[error("{}", .0.join("\n"))]
+    Rules(Vec<String>),
     /// It asks for what this build does not have.
     #[error("{file}: {what}")]
     NotCarriedOut {
@@ -35,31 +39,81 @@ pub enum LoadError {
 pub struct Loaded {
     /// What they say.
     pub config: Config,
+    /// Rule files by their paths, in order of the globs.
+    pub rules: Vec<(String, RuleFile)>,
     /// Changes when any of them does.
     pub fingerprint: u64,
 }
 
 /// Reads `path` and what it includes. Nothing that the files ask for is left out in silence.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let shown = path.display().to_string();
     let mut fingerprint = xxhash_rust::xxh64::Xxh64::new(0);
+    let config = load_config(path, &mut fingerprint)?;
+    let rules = load_rules(&config, &mut fingerprint)?;
+    Ok(Loaded {
+        config,
+        rules,
+        fingerprint: fingerprint.digest(),
+    })
+}
+
+/// The configuration without its rule files.
+pub fn load_without_rules(path: &Path) -> Result<Config, LoadError> {
+    load_config(path, &mut xxhash_rust::xxh64::Xxh64::new(0))
+}
+
+fn load_config(
+    path: &Path,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<Config, LoadError> {
+    let shown = path.display().to_string();
     let text = read(path)?;
-    note(&mut fingerprint, &shown, &text);
+    note(fingerprint, &shown, &text);
     let environment = |name: &str| std::env::var(name).ok();
     let mut config = Config::parse(&text, &environment).map_err(|e| e.in_file(&shown))?;
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
     for glob in config.scrape_config_files.clone() {
         for file in matching_files(&glob) {
             let text = read(&file)?;
-            note(&mut fingerprint, &file.display().to_string(), &text);
+            note(fingerprint, &file.display().to_string(), &text);
             config.add_scrape_config_file(&text, &file)?;
         }
     }
     refuse_what_is_not_carried_out(&config, &shown)?;
-    Ok(Loaded {
-        config,
-        fingerprint: fingerprint.digest(),
-    })
+    Ok(config)
+}
+
+/// Reads all files that `rule_files` match; the faults of all of them come together.
+fn load_rules(
+    config: &Config,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<Vec<(String, RuleFile)>, LoadError> {
+    let options = RuleFileOptions {
+        names: config.global.name_validation,
+        // What of PromQL is enabled is known where rules are planned, which happens before anything is taken up.
+        parser: promql_syntax::ParserOptions::all(),
+        ..RuleFileOptions::default()
+    };
+    let (mut files, mut faults): (Vec<(String, RuleFile)>, Vec<String>) = Default::default();
+    for glob in &config.rule_files {
+        for path in matching_files(glob) {
+            let shown = path.display().to_string();
+            if files.iter().any(|(known, _)| *known == shown) {
+                continue;
+            }
+            let text = read(&path)?;
+            note(fingerprint, &shown, &text);
+            match RuleFile::parse(&text, &options) {
+                Ok(file) => files.push((shown, file)),
+                Err(errors) => faults.extend(errors.iter().map(|e| format!("{shown}: {e}"))),
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(files)
+    } else {
+        Err(LoadError::Rules(faults))
+    }
 }
 
 fn refuse_what_is_not_carried_out(config: &Config, file: &str) -> Result<(), LoadError> {

@@ -3,11 +3,13 @@
 pub mod backfill;
 pub mod check;
 pub mod check_config;
+pub mod check_rules;
 pub mod client;
 pub mod explain;
 pub mod promql;
 pub mod query;
 pub mod query_text;
+pub mod test_rules;
 pub mod tsdb;
 pub mod write_bench;
 
@@ -24,6 +26,7 @@ Tooling for the Prometheus monitoring system.
 
   check config FILES...               whether configuration files are valid
   check web-config FILES...           whether files for --web.config.file are valid
+  check rules [FILES...]              whether rule files are valid
   check metrics                       advice on metrics from standard input
   check healthy | ready               whether a server is
   query instant SERVER EXPR           run an instant query
@@ -31,6 +34,7 @@ Tooling for the Prometheus monitoring system.
   query series SERVER                 series that fulfil selectors
   query labels SERVER NAME            values of a label
   query explain SERVER EXPR           run a query and tell how it was evaluated
+  test rules FILES...                 unit tests of rules
   tsdb list [DB]                      the blocks of a data folder
   tsdb analyze [DB] [BLOCK]           what costs most in a block
   tsdb dump [DB]                      all samples as text
@@ -136,6 +140,21 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         [] | ["--help" | "-h" | "help", ..] => Outcome::printed(HELP.into()),
         ["query", ..] => query::query(from(1), tool.clock.now()).await,
         ["check", "config", ..] => check_config::config(from(2)),
+        ["check", "rules", ..] => check_rules::rules(from(2), tool.input),
+        ["test", "rules", ..] => test_rules::rules(from(2), &global, tool.clock.now()),
+        // `test` has a flag of its own, which may stand in front.
+        ["test", junit, "rules", ..] if junit.starts_with("--junit=") => {
+            let rest: Vec<String> = std::iter::once(arguments[1].clone())
+                .chain(arguments[3..].iter().cloned())
+                .collect();
+            test_rules::rules(&rest, &global, tool.clock.now())
+        }
+        ["test", "--junit", _, "rules", ..] => {
+            let rest: Vec<String> = std::iter::once(format!("--junit={}", arguments[2]))
+                .chain(arguments[4..].iter().cloned())
+                .collect();
+            test_rules::rules(&rest, &global, tool.clock.now())
+        }
         ["check", "metrics", ..] => check::metrics(from(2), tool.input),
         ["check", "healthy", ..] => check::server(from(2), "/-/healthy").await,
         ["check", "ready", ..] => check::server(from(2), "/-/ready").await,
@@ -147,11 +166,13 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         ["tsdb", "dump-openmetrics", ..] => tsdb::dump_openmetrics(from(2), tool),
         ["tsdb", "create-blocks-from", ..] => backfill::create_blocks(from(2), tool),
         ["tsdb", "bench", "write", ..] => write_bench::write(from(3), tool),
-        ["check" | "promql" | "tsdb", "--help" | "-h", ..] => Outcome::printed(HELP.into()),
-        [group @ ("check" | "promql" | "tsdb")] => usage(&format!(
+        ["check" | "promql" | "test" | "tsdb", "--help" | "-h", ..] => {
+            Outcome::printed(HELP.into())
+        }
+        [group @ ("check" | "promql" | "test" | "tsdb")] => usage(&format!(
             "must select a subcommand of '{group}', try --help"
         )),
-        ["check" | "promql" | "tsdb", other, ..] | [other, ..] => unknown_command(other),
+        ["check" | "promql" | "test" | "tsdb", other, ..] | [other, ..] => unknown_command(other),
     }
 }
 

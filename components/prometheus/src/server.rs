@@ -11,6 +11,7 @@ use apiv1::remote_read::RemoteReadLimits;
 use apiv1::router::LimitNames;
 use apiv1::threads::QueryThreads;
 use configfile::Config;
+use configfile::rules::RuleFile;
 use configfile::sd::SdConfig;
 use discovery::Manager as Discovery;
 use env::{Clock, Disk, Registry};
@@ -31,6 +32,7 @@ use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
 use crate::query_watch::QueryWatch;
+use crate::ruling::{LateRules, Ruling, external_url};
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
 use crate::storage::{DbAdmin, LateDb};
@@ -109,6 +111,7 @@ pub struct Server {
     metrics: ServerMetrics,
     registry: Registry,
     scraping: OnceScraping,
+    ruling: OnceRuling,
     queries: Arc<QueryWatch>,
     reloader: Reloader,
     addresses: Vec<String>,
@@ -119,6 +122,9 @@ pub struct Server {
 
 /// Scraping starts when storage is there.
 type OnceScraping = Arc<std::sync::OnceLock<Scraping>>;
+
+/// Rules run when storage is there.
+type OnceRuling = Arc<std::sync::OnceLock<Ruling>>;
 
 /// A few figures for people.
 #[derive(Clone, Debug, Default)]
@@ -177,8 +183,11 @@ impl Server {
         let stop = Arc::new(stop);
         forward(&context.shutdown, &stop);
         let scraping: OnceScraping = Arc::default();
+        let ruling: OnceRuling = Arc::default();
         let reloader = Reloader(Arc::new(ReloaderState {
             config: config.clone(),
+            ruling: ruling.clone(),
+            rules: parking_lot::Mutex::new(loaded.rules.clone()),
             state: state.clone(),
             metrics: metrics.clone(),
             scraping: scraping.clone(),
@@ -195,7 +204,14 @@ impl Server {
             prefix: config.route_prefix.clone(),
             lookback_delta: config.query.lookback_delta,
         };
-        let api = api_of(&config, &context, &state, &scraping, queries.clone());
+        let api = api_of(
+            &config,
+            &context,
+            &state,
+            &scraping,
+            &ruling,
+            queries.clone(),
+        );
         let routes = router(Arc::new(web), apiv1::router(Arc::new(api), origins));
         let limits = ServerLimits {
             max_connections: config.max_connections,
@@ -211,6 +227,7 @@ impl Server {
             metrics,
             registry,
             scraping,
+            ruling,
             queries,
             reloader,
             addresses,
@@ -260,6 +277,19 @@ impl Server {
             self.context.seed,
         );
         let _ = self.scraping.set(scraping.clone());
+        let link = external_url(
+            &self.config.external_url,
+            &self.context.host,
+            &self.addresses,
+        );
+        let _ = self.ruling.set(Ruling::new(
+            &self.config,
+            &self.context,
+            crate::engine::engine_of(&self.config),
+            db.clone(),
+            link.into(),
+            &self.registry,
+        ));
         let discovery = Discovery::new(
             self.context.clock.clone(),
             self.registry.clone(),
@@ -300,6 +330,10 @@ impl Server {
         self.state.stopping.store(true, Ordering::Release);
         self.state.notify(STOPPING, true);
         self.metrics.ready.set(0.0);
+        tracing::info!("Stopping rule manager...");
+        if let Some(ruling) = self.ruling.get() {
+            ruling.stop_groups().await;
+        }
         tracing::info!("Stopping scrape manager...");
         let _ = scraper.await;
         self.reloader.end().await;
@@ -312,6 +346,10 @@ impl Server {
         match closed {
             Ok(result) => result?,
             Err(_) => tracing::error!("closing storage ended unexpectedly"),
+        }
+        tracing::info!("Stopping notification manager...");
+        if let Some(ruling) = self.ruling.get() {
+            ruling.stop_notifier().await;
         }
         tracing::info!("See you next time!");
         Ok(())
@@ -399,6 +437,7 @@ fn api_of(
     context: &Context,
     state: &Arc<ServerState>,
     scraping: &OnceScraping,
+    ruling: &OnceRuling,
     queries: Arc<QueryWatch>,
 ) -> apiv1::Api {
     let registry = &state.registry;
@@ -458,6 +497,7 @@ fn api_of(
             state: state.clone(),
             host: context.host.clone(),
         }),
+        rules: Arc::new(LateRules(ruling.clone())),
         status: state.clone(),
     }
 }
@@ -543,6 +583,9 @@ struct ReloaderState {
     state: Arc<ServerState>,
     metrics: ServerMetrics,
     scraping: OnceScraping,
+    ruling: OnceRuling,
+    /// Rule files of the first configuration, until they are taken up.
+    rules: parking_lot::Mutex<Vec<(String, RuleFile)>>,
     queries: Arc<QueryWatch>,
     /// Also serialises reloads.
     discovery: Mutex<Option<Discovery>>,
@@ -554,7 +597,8 @@ impl Reloader {
         let mut running = self.0.discovery.lock().await;
         let config = self.0.state.config.read().config.clone();
         let discovery = running.insert(discovery);
-        self.apply(&config, discovery)
+        let rules = std::mem::take(&mut *self.0.rules.lock());
+        self.apply(&config, &rules, discovery).await
     }
 
     /// Ends discovery.
@@ -570,7 +614,7 @@ impl Reloader {
         let mut running = self.0.discovery.lock().await;
         let result = match &mut *running {
             None => Err("the server is starting or stopping".to_string()),
-            Some(discovery) => self.load_and_apply(&path, discovery),
+            Some(discovery) => self.load_and_apply(&path, discovery).await,
         };
         match &result {
             Ok(()) => {
@@ -588,12 +632,12 @@ impl Reloader {
         result
     }
 
-    fn load_and_apply(&self, path: &Path, discovery: &mut Discovery) -> Result<(), String> {
+    async fn load_and_apply(&self, path: &Path, discovery: &mut Discovery) -> Result<(), String> {
         let loaded = load(path).map_err(|e| e.to_string())?;
         for warning in &loaded.config.warnings {
             tracing::warn!(file = %path.display(), "{warning}");
         }
-        self.apply(&loaded.config, discovery)?;
+        self.apply(&loaded.config, &loaded.rules, discovery).await?;
         let now = self.0.state.clock.now();
         let retention = retention_or_size(&self.0.config, &loaded.config);
         *self.0.state.config.write() = Applied {
@@ -609,10 +653,16 @@ impl Reloader {
     }
 
     /// What can fail comes first and changes nothing when it does.
-    fn apply(&self, config: &Config, discovery: &mut Discovery) -> Result<(), String> {
-        let Some(scraping) = self.0.scraping.get() else {
+    async fn apply(
+        &self,
+        config: &Config,
+        rules: &[(String, RuleFile)],
+        discovery: &mut Discovery,
+    ) -> Result<(), String> {
+        let (Some(scraping), Some(ruling)) = (self.0.scraping.get(), self.0.ruling.get()) else {
             return Err("the server is starting".into());
         };
+        let prepared = ruling.prepare(config, rules)?;
         self.0.queries.log_to(&config.global.query_log_file)?;
         scraping.apply(config)?;
         let jobs: Vec<(String, Vec<SdConfig>)> = config
@@ -632,6 +682,7 @@ impl Reloader {
             )
             .map_err(|e| e.to_string())?;
         }
+        ruling.take_up(prepared).await;
         Ok(())
     }
 }

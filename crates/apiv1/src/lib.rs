@@ -22,6 +22,7 @@ pub mod remote_write;
 pub mod respond;
 pub mod result;
 pub mod router;
+pub mod rules;
 pub mod self_metrics;
 pub mod series;
 pub mod status;

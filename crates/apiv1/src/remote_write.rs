@@ -199,17 +199,20 @@ fn is_the_senders(error: &AppendError) -> bool {
         )
 }
 
+fn sample_of(histogram: &AnyHistogram) -> HistogramSample<'_> {
+    match histogram {
+        AnyHistogram::Integer(h) => HistogramSample::Integer(h),
+        AnyHistogram::Float(h) => HistogramSample::Float(h),
+    }
+}
+
 fn append_histogram(
     appender: &mut dyn Appender,
     series: SeriesRef,
     t: i64,
     histogram: &AnyHistogram,
 ) -> Result<(), AppendError> {
-    let histogram = match histogram {
-        AnyHistogram::Integer(h) => HistogramSample::Integer(h),
-        AnyHistogram::Float(h) => HistogramSample::Float(h),
-    };
-    appender.append_histogram(series, t, histogram)
+    appender.append_histogram(series, t, sample_of(histogram))
 }
 
 fn not_too_far_ahead(t: i64, now: i64) -> Result<(), AppendError> {
@@ -408,13 +411,19 @@ impl WriteReceiver {
             Err(error) => return judge(Err(error), written).map(|_| ()),
         };
         for (t, value, start) in &series.samples {
-            self.append_start(appender, reference, *t, *start, false);
+            self.append_start(appender, reference, *t, *start, None);
             let result =
                 not_too_far_ahead(*t, now).and_then(|()| appender.append(reference, *t, *value));
             written.samples += u64::from(judge(result, written)?);
         }
         for sample in &series.histograms {
-            self.append_start(appender, reference, sample.t, sample.start, true);
+            self.append_start(
+                appender,
+                reference,
+                sample.t,
+                sample.start,
+                Some(&sample.histogram),
+            );
             let result = not_too_far_ahead(sample.t, now)
                 .and_then(|()| append_histogram(appender, reference, sample.t, &sample.histogram));
             written.histograms += u64::from(judge(result, written)?);
@@ -446,11 +455,11 @@ impl WriteReceiver {
         series: SeriesRef,
         t: i64,
         start: i64,
-        is_histogram: bool,
+        histogram: Option<&AnyHistogram>,
     ) {
         if self.start_zeros && start != 0 {
             // What the storage has already needs no zero.
-            let _ = appender.append_start(series, t, start, is_histogram);
+            let _ = appender.append_start(series, t, start, histogram.map(sample_of));
         }
     }
 }

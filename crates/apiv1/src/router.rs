@@ -25,12 +25,13 @@ use crate::params::Params;
 use crate::remote_read::RemoteReadLimits;
 use crate::remote_write::{self, WriteReceiver};
 use crate::respond::{Handled, respond};
+use crate::rules::RuleSource;
 use crate::status::StatusSource;
 use crate::targets::TargetSource;
 use crate::threads::QueryThreads;
 use crate::{
-    admin, exemplars, notifications, query, relabel_steps, remote_read, self_metrics, series,
-    status, targets,
+    admin, exemplars, notifications, query, relabel_steps, remote_read, rules, self_metrics,
+    series, status, targets,
 };
 
 /// What the handlers work with.
@@ -63,6 +64,8 @@ pub struct Api {
     pub write: Option<Arc<WriteReceiver>>,
     /// Targets.
     pub targets: Arc<dyn TargetSource>,
+    /// Rules and Alertmanagers.
+    pub rules: Arc<dyn RuleSource>,
     /// The server itself.
     pub status: Arc<dyn StatusSource>,
 }
@@ -113,6 +116,15 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
         .route("/targets/relabel_steps", one(relabel_steps::relabel_steps))
         .route("/targets/metadata", one(targets::target_metadata))
         .route("/metadata", one(targets::metadata))
+        .route("/rules", one(rules::rules))
+        .route(
+            "/alerts",
+            get(|State(api): Shared| answer(rules::alerts(api))),
+        )
+        .route(
+            "/alertmanagers",
+            get(|State(api): Shared| answer(rules::alertmanagers(api))),
+        )
         .route(
             "/status/config",
             get(|State(api): Shared| answer(status::config(api))),

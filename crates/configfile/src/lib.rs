@@ -11,6 +11,8 @@ pub mod print;
 pub mod prometheus;
 pub mod relabel;
 pub mod remote;
+pub mod rule_tests;
+pub mod rules;
 pub mod scrape;
 pub mod sd;
 pub mod sd_dns;

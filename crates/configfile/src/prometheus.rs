@@ -354,7 +354,7 @@ impl Config {
             config.storage = StorageConfig::read(storage, faults)?;
         }
         let validation = config.global.name_validation;
-        let lines: Vec<(&'static str, usize)> = ["alerting", "remote_write", "remote_read"]
+        let lines: Vec<(&'static str, usize)> = ["remote_write", "remote_read"]
             .into_iter()
             .filter_map(|section| {
                 Some((
@@ -392,9 +392,6 @@ impl Config {
                     "line {line}: otlp: this build takes no OTLP, so its settings have no effect"
                 ));
             }
-        }
-        if !config.rule_files.is_empty() {
-            config.not_carried_out.push(("rule_files", fields.line));
         }
         fields.close(faults);
         Ok(config)

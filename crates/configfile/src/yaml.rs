@@ -11,11 +11,13 @@ const MAX_NODES: usize = 2_000_000;
 /// Deeper than any real file.
 const MAX_DEPTH: usize = 200;
 
-/// A value with the line it starts on (from 1).
+/// A value with the line and column it starts at (from 1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Line of its first character.
     pub line: usize,
+    /// Column of its first character.
+    pub column: usize,
     /// What it is.
     pub value: Value,
 }
@@ -51,6 +53,7 @@ impl Node {
     fn null(line: usize) -> Node {
         Node {
             line,
+            column: 1,
             value: Value::Null,
         }
     }
@@ -84,7 +87,7 @@ pub fn parse(text: &str) -> Result<Node, ConfigError> {
         match event {
             Event::StreamEnd => return Ok(Node::null(1)),
             Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-            event => return builder.node(event, span.start.line(), &mut parser, 0),
+            event => return builder.node(event, place(&span), &mut parser, 0),
         }
     }
 }
@@ -114,6 +117,11 @@ fn binary_text(encoded: &str, line: usize) -> Result<String, ConfigError> {
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Line and column, both from 1.
+fn place(span: &saphyr_parser::Span) -> (usize, usize) {
+    (span.start.line(), span.start.col() + 1)
+}
 
 struct Builder {
     anchors: HashMap<usize, (Node, usize)>,
@@ -151,7 +159,7 @@ impl Builder {
     fn node(
         &mut self,
         event: Event<'_>,
-        line: usize,
+        (line, column): (usize, usize),
         parser: &mut Events<'_>,
         depth: usize,
     ) -> Result<Node, ConfigError> {
@@ -189,7 +197,14 @@ impl Builder {
                         plain,
                     }
                 };
-                (Node { line, value }, anchor)
+                (
+                    Node {
+                        line,
+                        column,
+                        value,
+                    },
+                    anchor,
+                )
             }
             Event::SequenceStart(anchor, _) => {
                 let mut items = Vec::new();
@@ -198,11 +213,12 @@ impl Builder {
                     if matches!(event, Event::SequenceEnd) {
                         break;
                     }
-                    items.push(self.node(event, span.start.line(), parser, depth + 1)?);
+                    items.push(self.node(event, place(&span), parser, depth + 1)?);
                 }
                 (
                     Node {
                         line,
+                        column,
                         value: Value::Sequence(items),
                     },
                     anchor,
@@ -213,6 +229,7 @@ impl Builder {
                 (
                     Node {
                         line,
+                        column,
                         value: Value::Mapping(entries),
                     },
                     anchor,
@@ -245,9 +262,9 @@ impl Builder {
             if matches!(event, Event::MappingEnd) {
                 break;
             }
-            let key = self.node(event, line, parser, depth + 1)?;
+            let key = self.node(event, place(&span), parser, depth + 1)?;
             let (event, span) = self.next(parser)?;
-            let value = self.node(event, span.start.line(), parser, depth + 1)?;
+            let value = self.node(event, place(&span), parser, depth + 1)?;
             let name = match key.value {
                 Value::Scalar { text, .. } => text,
                 Value::Null => "null".to_string(),
@@ -298,6 +315,7 @@ mod tests {
         let Some(Node {
             value: Value::Sequence(items),
             line,
+            ..
         }) = node.get("d").and_then(|d| d.get("e"))
         else {
             panic!("a list")

@@ -175,7 +175,10 @@ mod tests {
             check(v);
         }
         // As near to .13 as to .12.
-        assert_eq!(format_float(233_115_890_514_796.125), "233115890514796.12");
+        assert_eq!(
+            format_float("233115890514796.125".parse().expect("a float")),
+            "233115890514796.12"
+        );
     }
 
     #[test]

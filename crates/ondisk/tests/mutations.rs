@@ -206,7 +206,7 @@ fn records() -> Vec<Vec<u8>> {
         unit: "seconds".into(),
         ..Metadata::default()
     };
-    record::put_metadata(&mut buf, [(1, &metadata), (300, &metadata)].into_iter());
+    record::put_metadata(&mut buf, [(1, &metadata), (300, &metadata)]);
     all.push(std::mem::take(&mut buf));
     for (kind, h) in [
         (RecordKind::Histograms, AnyHistogram::Integer(histogram(3))),

@@ -34,6 +34,50 @@ struct Prepared {
     text: String,
 }
 
+/// A parsed query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    expr: Expr,
+    text: String,
+}
+
+impl Query {
+    /// Its text, as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its tree.
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+}
+
+/// The query with everything in it that hangs on the query's own times.
+fn resolved(
+    mut expr: Expr,
+    text: &str,
+    grid: Grid,
+    (start, end): (i64, i64),
+    step: i64,
+) -> Res<Prepared> {
+    let step_ms = if start == end { 0 } else { step };
+    resolve_durations(
+        &mut expr,
+        &QueryTimes {
+            start_ms: start,
+            end_ms: end,
+            step_ms,
+        },
+    )?;
+    Ok(Prepared {
+        expr,
+        grid,
+        step: step_ms,
+        text: text.to_string(),
+    })
+}
+
 impl Engine {
     /// An engine with these options.
     pub fn new(options: EngineOptions) -> Engine {
@@ -56,7 +100,30 @@ impl Engine {
         self.instant_with(storage, query, time_ms, options, &RunToEnd)
     }
 
-    /// The same, stopped by `control`.
+    /// Parses a query that is going to be evaluated again and again.
+    pub fn parse(&self, query: &str) -> Result<Query, QueryError> {
+        Ok(Query {
+            expr: parse(query, &self.options.parser)?,
+            text: query.to_string(),
+        })
+    }
+
+    /// Evaluates a parsed query at one instant (unix ms), stopped by `control`.
+    pub fn instant_of(
+        &self,
+        storage: &dyn Queryable,
+        query: &Query,
+        time_ms: i64,
+        options: &QueryOptions,
+        control: &dyn Control,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = query.expr.clone();
+        let grid = Grid::instant(time_ms);
+        let prepared = resolved(expr, &query.text, grid, (time_ms, time_ms), 0)?;
+        self.run_explained(storage, &prepared, options, control, false, None)
+    }
+
+    /// The same as [`Engine::instant`], stopped by `control`.
     pub fn instant_with(
         &self,
         storage: &dyn Queryable,
@@ -174,22 +241,8 @@ impl Engine {
         end: i64,
         step: i64,
     ) -> Res<Prepared> {
-        let mut expr = parse(query, &self.options.parser)?;
-        let step_ms = if start == end { 0 } else { step };
-        resolve_durations(
-            &mut expr,
-            &QueryTimes {
-                start_ms: start,
-                end_ms: end,
-                step_ms,
-            },
-        )?;
-        Ok(Prepared {
-            expr,
-            grid,
-            step: step_ms,
-            text: query.to_string(),
-        })
+        let expr = parse(query, &self.options.parser)?;
+        resolved(expr, query, grid, (start, end), step)
     }
 
     fn lookback(&self, options: &QueryOptions) -> i64 {

@@ -40,7 +40,7 @@ mod value;
 mod window;
 
 pub use control::{Control, Executor, RunToEnd, Stop};
-pub use engine::Engine;
+pub use engine::{Engine, Query};
 pub use error::{ErrorKind, QueryError};
 pub use explain::{Explained, Read};
 pub use notes::Annotations;

@@ -13,6 +13,5 @@ pub use append::{AppendError, Appendable, Appender, HistogramSample, SeriesRef};
 pub use samples::{Samples, Value};
 pub use select::{
     Answer, Chunk, Querier, Queryable, ReadySeries, SelectHints, Series, SeriesSet, SourceRead,
-    StorageError,
-    TimeRange,
+    StorageError, TimeRange,
 };

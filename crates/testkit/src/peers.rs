@@ -6,10 +6,11 @@ use std::path::PathBuf;
 pub const FOLDER: &str = ".peers";
 
 /// Programs with the Debian package that has them.
-pub const PACKAGES: [(&str, &str); 3] = [
+pub const PACKAGES: [(&str, &str); 4] = [
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
 /// The real `program`, installed by `cargo xtask peers` or by the system. Says aloud when it is not there.

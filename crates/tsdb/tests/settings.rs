@@ -51,11 +51,7 @@ fn a_sidecar_holds_compaction_back_until_it_has_uploaded() {
     let uploaded = [&names[..4], &names[5..]].concat().join(",");
     write(&format!(r#"{{"version":1,"uploaded":[{uploaded}]}}"#));
     db.maintain().unwrap();
-    let levels: Vec<u32> = db
-        .metas()
-        .iter()
-        .map(|m| m.compaction.level)
-        .collect();
+    let levels: Vec<u32> = db.metas().iter().map(|m| m.compaction.level).collect();
     assert_eq!(levels.iter().filter(|l| **l > 1).count(), 1, "{levels:?}");
     assert_eq!(levels[0], 2);
     // A file nobody can read holds nothing back.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use configfile::Config;
 use configfile::http_client::{HttpClientConfig, TlsConfig};
+use configfile::rules::RuleFileOptions;
 use configfile::scrape::ScrapeConfig;
 use configfile::sd::SdConfig;
 use discovery::TargetGroup;
@@ -11,8 +13,9 @@ use flags::{Flag, Program};
 use model::duration::{format_duration, parse_duration};
 use scrape::target::{Outcome as TargetOutcome, targets_of};
 
+use super::check_rules::{Checked, RuleChecks, check_file};
 use super::{Outcome, os_text, read_flags, usage};
-use crate::load::load;
+use crate::load::load_without_rules;
 
 const CONFIG: Program = Program {
     name: "promtool check config",
@@ -85,11 +88,19 @@ pub fn config(arguments: &[String]) -> Outcome {
         fatal: values.switch("lint-fatal"),
         lookback,
     };
+    let mut checks = RuleChecks {
+        duplicates: false,
+        reading: RuleFileOptions {
+            ignore_unknown_fields: values.switch("ignore-unknown-fields"),
+            ..RuleFileOptions::default()
+        },
+    };
     for option in values.text("lint").split(',') {
         match option {
-            "all" | "too-long-scrape-interval" => lints.too_long_interval = true,
-            "none" => lints.too_long_interval = false,
-            "duplicate-rules" => {}
+            "all" => (lints.too_long_interval, checks.duplicates) = (true, true),
+            "too-long-scrape-interval" => lints.too_long_interval = true,
+            "none" => (lints.too_long_interval, checks.duplicates) = (false, false),
+            "duplicate-rules" => checks.duplicates = true,
             other => outcome
                 .out
                 .push_str(&format!("WARNING: unknown lint option: {other:?}\n")),
@@ -98,13 +109,19 @@ pub fn config(arguments: &[String]) -> Outcome {
     let (mut failed, mut advised) = (false, false);
     for file in &files {
         outcome.out.push_str(&format!("Checking {file}\n"));
+        let mut to_check = Vec::new();
         match check(
             Path::new(file),
             values.switch("syntax-only"),
             &lints,
             &mut outcome.out,
         ) {
-            Ok(()) => {
+            Ok(rule_files) => {
+                if !rule_files.is_empty() {
+                    let line = format!("  SUCCESS: {} rule files found\n", rule_files.len());
+                    outcome.out.push_str(&line);
+                }
+                to_check = rule_files;
                 let line = format!(" SUCCESS: {file} is valid prometheus config file syntax\n");
                 outcome.out.push_str(&line);
             }
@@ -115,6 +132,17 @@ pub fn config(arguments: &[String]) -> Outcome {
             }
         }
         outcome.out.push('\n');
+        if values.switch("syntax-only") {
+            continue;
+        }
+        for rule_file in to_check {
+            match check_file(&rule_file, &checks, &mut outcome) {
+                Checked::Good => {}
+                Checked::Advised => advised = true,
+                Checked::Failed => failed = true,
+            }
+            outcome.out.push('\n');
+        }
     }
     outcome.code = match (failed, advised && lints.fatal) {
         (true, _) => 1,
@@ -138,12 +166,17 @@ fn wrong<T>(message: String) -> Result<T, Fault> {
     })
 }
 
-fn check(path: &Path, syntax_only: bool, lints: &Lints, out: &mut String) -> Result<(), Fault> {
-    let loaded = load(path).map_err(|error| Fault {
+fn check(
+    path: &Path,
+    syntax_only: bool,
+    lints: &Lints,
+    out: &mut String,
+) -> Result<Vec<String>, Fault> {
+    let config = load_without_rules(path).map_err(|error| Fault {
         message: error.to_string(),
         advice: false,
     })?;
-    for job in &loaded.config.scrape_configs {
+    for job in &config.scrape_configs {
         if !syntax_only {
             check_job(job, out)?;
         }
@@ -158,7 +191,20 @@ fn check(path: &Path, syntax_only: bool, lints: &Lints, out: &mut String) -> Res
             });
         }
     }
-    Ok(())
+    rule_files(&config, syntax_only)
+}
+
+/// The files that `rule_files` match; a path without a pattern has to be there.
+fn rule_files(config: &Config, syntax_only: bool) -> Result<Vec<String>, Fault> {
+    let mut files = Vec::new();
+    for pattern in &config.rule_files {
+        let matched = matching_files(pattern);
+        if matched.is_empty() && !syntax_only && !pattern.contains(['*', '?', '[']) {
+            return wrong(format!("{pattern:?} does not point to an existing file"));
+        }
+        files.extend(matched.iter().map(|path| path.display().to_string()));
+    }
+    Ok(files)
 }
 
 fn check_job(job: &ScrapeConfig, out: &mut String) -> Result<(), Fault> {

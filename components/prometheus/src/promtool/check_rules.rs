@@ -1,0 +1,195 @@
+//! `promtool check rules`: whether rule files load, and whether rules are there twice.
+
+use std::io::Read;
+use std::path::Path;
+
+use configfile::rules::{RuleFile, RuleFileOptions};
+use flags::{Flag, Program};
+
+use super::{Outcome, os_text, read_flags, usage};
+
+const RULES: Program = Program {
+    name: "promtool check rules",
+    about: "Check if the rule files are valid or not.",
+    flags: &[
+        Flag::value(
+            "lint",
+            "duplicate-rules",
+            "Linting checks to apply. Available options are: all, duplicate-rules, none. Use --lint=none to disable linting",
+        ),
+        Flag::switch(
+            "lint-fatal",
+            false,
+            "Make lint errors exit with exit code 3.",
+        ),
+        Flag::switch(
+            "ignore-unknown-fields",
+            false,
+            "Ignore unknown fields in the rule files. This is useful when you want to extend rule files with custom metadata. Ensure that those fields are removed before loading them into the Prometheus server as it performs strict checks by default.",
+        ),
+        Flag::words(
+            "rule-files",
+            "The rule files to check, default is read from standard input.",
+        ),
+    ],
+};
+
+/// The largest file that is read from standard input.
+const MAX_INPUT: u64 = 1 << 28;
+
+/// How files are checked.
+#[derive(Clone, Debug)]
+pub struct RuleChecks {
+    /// Whether rules that are there twice are told of.
+    pub duplicates: bool,
+    /// How files are read.
+    pub reading: RuleFileOptions,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// All is well.
+    Good,
+    /// It would load, but is unwise.
+    Advised,
+    /// It does not load.
+    Failed,
+}
+
+/// `promtool check rules [FILES...]`
+pub fn rules(arguments: &[String], input: &mut dyn Read) -> Outcome {
+    let values = match read_flags(&RULES, &[], arguments) {
+        Ok(values) => values,
+        Err(outcome) => return outcome,
+    };
+    let mut outcome = Outcome::printed(String::new());
+    let mut checks = RuleChecks {
+        duplicates: false,
+        reading: RuleFileOptions {
+            ignore_unknown_fields: values.switch("ignore-unknown-fields"),
+            ..RuleFileOptions::default()
+        },
+    };
+    for option in values.text("lint").split(',') {
+        match option {
+            "all" | "duplicate-rules" => checks.duplicates = true,
+            "none" => checks.duplicates = false,
+            other => outcome
+                .out
+                .push_str(&format!("WARNING: unknown lint option: {other:?}\n")),
+        }
+    }
+    let files = values.list("rule-files");
+    let mut results = Vec::new();
+    if files.is_empty() {
+        outcome.out.push_str("Checking standard input\n");
+        let mut text = String::new();
+        match input.take(MAX_INPUT).read_to_string(&mut text) {
+            Ok(_) => results.push(check_text("standard input", &text, &checks, &mut outcome)),
+            Err(error) => {
+                outcome.err.push_str(&format!("  FAILED:\n{error}\n"));
+                results.push(Checked::Failed);
+            }
+        }
+        outcome.out.push('\n');
+    }
+    if let Some(missing) = files.iter().find(|file| !Path::new(file).exists()) {
+        return usage(&format!("path '{missing}' does not exist, try --help"));
+    }
+    for file in &files {
+        results.push(check_file(file, &checks, &mut outcome));
+        outcome.out.push('\n');
+    }
+    let fatal = values.switch("lint-fatal");
+    outcome.code = if results.contains(&Checked::Failed) {
+        1
+    } else if results.contains(&Checked::Advised) && fatal {
+        3
+    } else {
+        0
+    };
+    outcome
+}
+
+/// Checks one file and tells what came of it.
+pub fn check_file(file: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Checked {
+    outcome.out.push_str(&format!("Checking {file}\n"));
+    match std::fs::read(file) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => check_text(file, &text, checks, outcome),
+            Err(error) => {
+                outcome
+                    .err
+                    .push_str(&format!("  FAILED:\n{file}: {}\n", error.utf8_error()));
+                Checked::Failed
+            }
+        },
+        Err(error) => {
+            outcome
+                .err
+                .push_str(&format!("  FAILED:\nopen {file}: {}\n", os_text(&error)));
+            Checked::Failed
+        }
+    }
+}
+
+fn check_text(file: &str, text: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Checked {
+    let parsed = match RuleFile::parse(text, &checks.reading) {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            outcome.err.push_str("  FAILED:\n");
+            for error in errors {
+                outcome.err.push_str(&format!("{file}: {error}\n"));
+            }
+            return Checked::Failed;
+        }
+    };
+    let advice = if checks.duplicates {
+        duplicates(&parsed)
+    } else {
+        None
+    };
+    match advice {
+        Some(advice) => {
+            outcome.err.push_str(&format!("  FAILED:\n{advice}\n"));
+            Checked::Advised
+        }
+        None => {
+            let count: usize = parsed.groups.iter().map(|group| group.rules.len()).sum();
+            outcome
+                .out
+                .push_str(&format!("  SUCCESS: {count} rules found\n"));
+            Checked::Good
+        }
+    }
+}
+
+/// Rules with the same name and labels, as advice.
+fn duplicates(file: &RuleFile) -> Option<String> {
+    let mut all: Vec<(&str, &[(String, String)])> = file
+        .groups
+        .iter()
+        .flat_map(|group| &group.rules)
+        .map(|rule| (rule.kind.name(), rule.labels.as_slice()))
+        .collect();
+    all.sort();
+    let mut twice: Vec<_> = all
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0])
+        .collect();
+    twice.dedup();
+    if twice.is_empty() {
+        return None;
+    }
+    let mut text = format!("lint error {} duplicate rule(s) found.\n", twice.len());
+    for (name, labels) in twice {
+        text.push_str(&format!("Metric: {name}\nLabel(s):\n"));
+        for (label, value) in labels {
+            text.push_str(&format!("\t{label}: {value}\n"));
+        }
+    }
+    text.push_str("Might cause inconsistency while recording expressions");
+    Some(text)
+}
