@@ -17,6 +17,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     let config = match parse(arguments) {
         Ok(Command::Serve(config)) => *config,
         Ok(Command::Print(text)) => return exit::print(&text),
+        Ok(Command::WrongMode(text)) => return exit::fail(3, &format!("{text}\n")),
         Err(error) => {
             return exit::fail(
                 2,

@@ -157,7 +157,7 @@ async fn start_server(
     ];
     match parse(arguments) {
         Ok(Command::Serve(config)) => Ok(Server::start(*config, context(shutdown)).await?),
-        Ok(Command::Print(text)) => Err(UpError::Flag(text)),
+        Ok(Command::Print(text) | Command::WrongMode(text)) => Err(UpError::Flag(text)),
         Err(error) => Err(UpError::Flag(error.to_string())),
     }
 }

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use configfile::remote::WriteMessage;
 use flags::{Flag, Invocation, Program, UsageError, Values};
 use model::duration::{format_duration, parse_duration};
 
+mod agent;
 mod storage;
 
+pub use agent::AgentFlags;
 pub use storage::StorageFlags;
 
 /// Flags of the server. Hidden are those that upstream hides, and those that have no meaning here but are taken.
@@ -321,6 +324,49 @@ const FLAGS: &[Flag] = &[
         "",
         "Comma separated feature names to enable.",
     ),
+    Flag::value(
+        "storage.agent.path",
+        "data-agent/",
+        "Base path for metrics storage. Use with agent mode only.",
+    ),
+    Flag::value(
+        "storage.agent.wal-segment-size",
+        "0B",
+        "Size at which to split WAL segment files. Example: 100MB",
+    )
+    .hidden(),
+    Flag::switch(
+        "storage.agent.wal-compression",
+        true,
+        "Compress the agent WAL. Use with agent mode only.",
+    ),
+    Flag::value(
+        "storage.agent.wal-compression-type",
+        "snappy",
+        "Compression algorithm for the agent WAL.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.agent.wal-truncate-frequency",
+        "2h",
+        "The frequency at which to truncate the WAL and remove old data.",
+    )
+    .hidden(),
+    Flag::value(
+        "storage.agent.retention.min-time",
+        "5m",
+        "Minimum age samples may be before being considered for deletion when the WAL is truncated. Use with agent mode only.",
+    ),
+    Flag::value(
+        "storage.agent.retention.max-time",
+        "4h",
+        "Maximum age samples may be before being forcibly deleted when the WAL is truncated. Use with agent mode only.",
+    ),
+    Flag::switch(
+        "storage.agent.no-lockfile",
+        false,
+        "Do not create lockfile in data directory. Use with agent mode only.",
+    ),
     Flag::switch("agent", false, "Run Prometheus in 'Agent mode'."),
     Flag::value(
         "log.level",
@@ -361,6 +407,14 @@ pub struct ServerConfig {
     pub max_notification_listeners: usize,
     /// Remote read.
     pub remote_read: RemoteReadFlags,
+    /// How long remote write may send on when it is stopped.
+    pub flush_deadline: Duration,
+    /// The messages that are taken from other servers; none where that is off.
+    pub write_receiver: Vec<WriteMessage>,
+    /// Whether only a log is kept and sent on.
+    pub agent: bool,
+    /// The agent's log.
+    pub agent_storage: AgentFlags,
     /// Who may read across origins.
     pub cors_origin: String,
     /// Storage.
@@ -429,6 +483,8 @@ pub enum Command {
     Serve(Box<ServerConfig>),
     /// To print this and end well.
     Print(String),
+    /// What the mode does not take; ends with code 3.
+    WrongMode(String),
 }
 
 /// Reads the command line, without the program's name.
@@ -436,7 +492,12 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Usa
     let version = crate::build::version_text("prometheus");
     match PROGRAM.parse(arguments, &version)? {
         Invocation::Print(text) => Ok(Command::Print(text)),
-        Invocation::Run(values) => Ok(Command::Serve(Box::new(read(&values)?))),
+        Invocation::Run(values) => {
+            match agent::of_the_other_mode(&values, values.switch("agent")) {
+                Some(wrong) => Ok(Command::WrongMode(wrong)),
+                None => Ok(Command::Serve(Box::new(read(&values)?))),
+            }
+        }
     }
 }
 
@@ -444,25 +505,15 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Usa
 pub fn defaults() -> ServerConfig {
     match parse(Vec::new()) {
         Ok(Command::Serve(config)) => *config,
-        Ok(Command::Print(_)) | Err(_) => unreachable!("a test reads the defaults"),
+        Ok(_) | Err(_) => unreachable!("a test reads the defaults"),
     }
 }
 
 fn read(values: &Values) -> Result<ServerConfig, UsageError> {
-    if values.switch("agent") {
+    if values.switch("web.enable-otlp-receiver") {
         return Err(UsageError(
-            "--agent: this build has no agent mode yet".into(),
+            "--web.enable-otlp-receiver: this build takes no OTLP; let a collector send remote write".into(),
         ));
-    }
-    for flag in [
-        "web.enable-remote-write-receiver",
-        "web.enable-otlp-receiver",
-    ] {
-        if values.switch(flag) {
-            return Err(UsageError(format!(
-                "--{flag}: this build does not have it yet"
-            )));
-        }
     }
     let external_url = values.text("web.external-url");
     if external_url.starts_with(['"', '\'']) || external_url.ends_with(['"', '\'']) {
@@ -506,6 +557,10 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
             concurrency: number(values, "storage.remote.read-concurrent-limit")?.max(1) as usize,
             frame_bytes: number(values, "storage.remote.read-max-bytes-in-frame")? as usize,
         },
+        flush_deadline: millis("storage.remote.flush-deadline")?,
+        write_receiver: write_receiver(values)?,
+        agent: values.switch("agent"),
+        agent_storage: AgentFlags::read(values)?,
         cors_origin: values.text("web.cors.origin").to_string(),
         storage: StorageFlags::read(values)?,
         rules: RuleFlags {
@@ -534,6 +589,28 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         log_level: values.text("log.level").to_string(),
         log_format: values.text("log.format").to_string(),
         all: shown(values),
+    })
+}
+
+/// The messages that `/api/v1/write` takes.
+fn write_receiver(values: &Values) -> Result<Vec<WriteMessage>, UsageError> {
+    let flag = "web.remote-write-receiver.accepted-protobuf-messages";
+    let mut accepted = Vec::new();
+    for name in values.list(flag) {
+        let message =
+            WriteMessage::parse(&name).map_err(|e| UsageError(format!("--{flag}: {e}")))?;
+        if accepted.contains(&message) {
+            return Err(UsageError(format!("--{flag}: duplicated message {name}")));
+        }
+        accepted.push(message);
+    }
+    if accepted.is_empty() {
+        accepted = vec![WriteMessage::V1, WriteMessage::V2];
+    }
+    Ok(if values.switch("web.enable-remote-write-receiver") {
+        accepted
+    } else {
+        Vec::new()
     })
 }
 
@@ -612,7 +689,7 @@ mod tests {
     fn serve(arguments: &[&str]) -> Result<ServerConfig, String> {
         match parse(arguments.iter().map(|a| a.to_string())) {
             Ok(Command::Serve(config)) => Ok(*config),
-            Ok(Command::Print(text)) => panic!("prints {text}"),
+            Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.0),
         }
     }

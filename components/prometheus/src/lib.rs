@@ -12,6 +12,7 @@ pub mod flags;
 pub mod load;
 pub mod promtool;
 pub mod query_watch;
+mod remoting;
 pub mod retention;
 pub mod ruling;
 pub mod self_metrics;
@@ -19,6 +20,7 @@ pub mod server;
 pub mod status;
 pub mod storage;
 pub mod storage_options;
+mod store;
 pub mod targets;
 pub mod web;
 

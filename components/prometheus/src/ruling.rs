@@ -8,6 +8,7 @@ use env::Registry;
 use promql::Engine;
 use rules::notifier::{Notifier, NotifierOptions, set_name};
 use rules::{Defaults, EngineQuery, GroupView, ManagerOptions, RuleMetrics, definitions};
+use storage::Queryable;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::Db;
@@ -38,6 +39,7 @@ impl Ruling {
         context: &Context,
         engine: Arc<Engine>,
         db: Arc<Db>,
+        queryable: Arc<dyn Queryable>,
         external_url: Arc<str>,
         registry: &Registry,
     ) -> Ruling {
@@ -60,7 +62,7 @@ impl Ruling {
         let groups = rules::Manager::new(ManagerOptions {
             query: Arc::new(EngineQuery {
                 engine,
-                queryable: db.clone(),
+                queryable,
                 clock: clock.clone(),
                 timeout: config.query.timeout,
             }),

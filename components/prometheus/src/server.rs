@@ -8,6 +8,7 @@ use std::time::Duration;
 use apiv1::cors::CorsOrigin;
 use apiv1::notifications::{Notifications, RELOAD_FAILED, STARTING, STOPPING};
 use apiv1::remote_read::RemoteReadLimits;
+use apiv1::remote_write::WriteReceiver;
 use apiv1::router::LimitNames;
 use apiv1::threads::QueryThreads;
 use configfile::Config;
@@ -21,6 +22,7 @@ use net::listen::{ListenError, bind_all};
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
+use remote::read::ReadThrough;
 use scrape::Manager as Scraping;
 use scrape::pool::http_fetches;
 use thiserror::Error;
@@ -32,13 +34,15 @@ use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
 use crate::query_watch::QueryWatch;
+use crate::remoting::Remoting;
 use crate::ruling::{LateRules, Ruling, external_url};
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
-use crate::storage::{DbAdmin, LateDb};
+use crate::storage::{DbAdmin, LateDb, LateSamples};
 use crate::storage_options::{
     self, exemplars_of, max_block_duration, retention_or_size, storage_options,
 };
+use crate::store::Store;
 use crate::targets::ScrapedTargets;
 use crate::web::{Web, router};
 
@@ -112,6 +116,7 @@ pub struct Server {
     registry: Registry,
     scraping: OnceScraping,
     ruling: OnceRuling,
+    remoting: OnceRemoting,
     queries: Arc<QueryWatch>,
     reloader: Reloader,
     addresses: Vec<String>,
@@ -124,6 +129,8 @@ pub struct Server {
 type OnceScraping = Arc<std::sync::OnceLock<Scraping>>;
 
 /// Rules run when storage is there.
+/// Remote servers need storage, too.
+type OnceRemoting = Arc<std::sync::OnceLock<Arc<Remoting>>>;
 type OnceRuling = Arc<std::sync::OnceLock<Ruling>>;
 
 /// A few figures for people.
@@ -146,7 +153,7 @@ pub struct Overview {
 impl Server {
     /// Reads the configuration and listens. Data is opened by [`Server::run`].
     pub async fn start(config: ServerConfig, context: Context) -> Result<Server, ServerError> {
-        let loaded = load(&config.config_file).map_err(|error| ServerError::Config {
+        let loaded = load_for(&config).map_err(|error| ServerError::Config {
             file: absolute(&config.config_file).display().to_string(),
             error,
         })?;
@@ -184,9 +191,11 @@ impl Server {
         forward(&context.shutdown, &stop);
         let scraping: OnceScraping = Arc::default();
         let ruling: OnceRuling = Arc::default();
+        let remoting: OnceRemoting = Arc::default();
         let reloader = Reloader(Arc::new(ReloaderState {
             config: config.clone(),
             ruling: ruling.clone(),
+            remoting: remoting.clone(),
             rules: parking_lot::Mutex::new(loaded.rules.clone()),
             state: state.clone(),
             metrics: metrics.clone(),
@@ -228,6 +237,7 @@ impl Server {
             registry,
             scraping,
             ruling,
+            remoting,
             queries,
             reloader,
             addresses,
@@ -262,34 +272,32 @@ impl Server {
     }
 
     async fn serve_until_stopped(&self) -> Result<(), ServerError> {
-        let Some(db) = self.open_storage().await? else {
+        let Some(store) = self.open_storage().await? else {
             return Ok(());
         };
-        self.state.db.open(db.clone());
-        self.queries
-            .follow_running(&self.config.storage.path, self.config.query.max_concurrency);
+        let appendable = store.appendable();
+        let _ = self.state.samples.set(appendable.clone());
         let scraping = Scraping::new(
             self.context.clock.clone(),
-            db.clone(),
+            appendable,
             http_fetches(crate::build::user_agent()),
             &self.registry,
             self.context.host.clone(),
             self.context.seed,
         );
         let _ = self.scraping.set(scraping.clone());
-        let link = external_url(
-            &self.config.external_url,
-            &self.context.host,
-            &self.addresses,
-        );
-        let _ = self.ruling.set(Ruling::new(
+        let remoting = Arc::new(Remoting::new(
             &self.config,
             &self.context,
-            crate::engine::engine_of(&self.config),
-            db.clone(),
-            link.into(),
+            &store,
+            scraping.clone(),
+            self.state.queryable.clone(),
             &self.registry,
         ));
+        let _ = self.remoting.set(remoting.clone());
+        if let Some(db) = store.database() {
+            self.begin_queries(db);
+        }
         let discovery = Discovery::new(
             self.context.clock.clone(),
             self.registry.clone(),
@@ -311,10 +319,11 @@ impl Server {
             let stopped = self.stopped.clone();
             tokio::spawn(async move { scraping.run(subscription, stopped).await })
         };
-        let chores = tokio::spawn(maintain(
-            db.clone(),
+        let chores = tokio::spawn(store.clone().maintain(
             self.context.clock.clone(),
             self.config.storage.reload_interval,
+            self.config.agent_storage.clone(),
+            remoting.clone(),
             self.stopped.clone(),
         ));
         let watcher = self.config.auto_reload.map(|interval| {
@@ -342,7 +351,8 @@ impl Server {
         }
         let _ = chores.await;
         tracing::info!("Stopping storage...");
-        let closed = tokio::task::spawn_blocking(move || db.close()).await;
+        remoting.stop().await;
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
         match closed {
             Ok(result) => result?,
             Err(_) => tracing::error!("closing storage ended unexpectedly"),
@@ -355,8 +365,35 @@ impl Server {
         Ok(())
     }
 
-    /// Opens the database on a thread that may block; `None` when the stop came first.
-    async fn open_storage(&self) -> Result<Option<Arc<Db>>, ServerError> {
+    /// What only a server with a database does: queries, rules and alerts.
+    fn begin_queries(&self, db: &Arc<Db>) {
+        self.state.db.open(db.clone());
+        self.queries
+            .follow_running(&self.config.storage.path, self.config.query.max_concurrency);
+        let link = external_url(
+            &self.config.external_url,
+            &self.context.host,
+            &self.addresses,
+        );
+        let _ = self.ruling.set(Ruling::new(
+            &self.config,
+            &self.context,
+            crate::engine::engine_of(&self.config),
+            db.clone(),
+            self.state.queryable.clone(),
+            link.into(),
+            &self.registry,
+        ));
+    }
+
+    /// Opens the storage on a thread that may block; `None` when the stop came first.
+    async fn open_storage(&self) -> Result<Option<Store>, ServerError> {
+        if self.config.agent {
+            let (flags, context) = (self.config.agent_storage.clone(), self.context.clone());
+            let registry = self.registry.clone();
+            let open = move || Store::open_agent(&flags, &context, &registry);
+            return self.opened(tokio::task::spawn_blocking(open)).await;
+        }
         let options = {
             let applied = self.state.config.read();
             storage_options(&self.config, &applied.config, self.context.seed)
@@ -366,7 +403,14 @@ impl Server {
         let (disk, clock) = (self.context.disk.clone(), self.context.clock.clone());
         let (registry, replay) = (self.registry.clone(), self.state.replay.clone());
         let open = move || Db::open_watched(&dir, options, disk, clock, &registry, &replay);
-        let opening = tokio::task::spawn_blocking(open);
+        let opened = self.opened(tokio::task::spawn_blocking(open)).await?;
+        Ok(opened.map(Store::Database))
+    }
+
+    async fn opened<T>(
+        &self,
+        opening: JoinHandle<Result<T, DbError>>,
+    ) -> Result<Option<T>, ServerError> {
         match self.stopped.or(opening).await {
             None => Ok(None),
             Some(Ok(opened)) => Ok(Some(opened?)),
@@ -375,6 +419,15 @@ impl Server {
             ))),
         }
     }
+}
+
+/// The configuration file, as far as the server's mode allows.
+fn load_for(config: &ServerConfig) -> Result<Loaded, LoadError> {
+    let loaded = load(&config.config_file)?;
+    if config.agent {
+        loaded.config.check_agent_mode()?;
+    }
+    Ok(loaded)
 }
 
 /// A stop of the whole process is a stop of the server; the other way round it is not.
@@ -408,6 +461,7 @@ fn initial_state(
         format_duration(max_block_duration(config, retention)),
     );
     let now = context.clock.now();
+    let db = LateDb::default();
     let notifications = Notifications::new(config.max_notification_listeners);
     notifications.set(STARTING, true, now);
     ServerState {
@@ -422,7 +476,9 @@ fn initial_state(
             time: now,
             retention,
         }),
-        db: LateDb::default(),
+        queryable: Arc::new(read_through(&db, config.storage.min_block)),
+        db,
+        samples: Arc::default(),
         replay: ReplayProgress::default(),
         features: features_of(config),
         notifications,
@@ -485,9 +541,10 @@ fn api_of(
             .enable_admin_api
             .then(|| Arc::new(admin) as Arc<dyn apiv1::admin::Admin>),
         remote_read,
-        write: None,
+        write: (!config.write_receiver.is_empty()).then(|| Arc::new(write_receiver(config, state))),
+        agent: config.agent,
         engine: crate::engine::engine_of(config),
-        queryable: Arc::new(state.db.clone()),
+        queryable: state.queryable.clone(),
         clock: context.clock.clone(),
         query_timeout: config.query.timeout,
         query_slots,
@@ -500,6 +557,25 @@ fn api_of(
         rules: Arc::new(LateRules(ruling.clone())),
         status: state.clone(),
     }
+}
+
+/// The local database, beside which other servers may be asked for what is older.
+fn read_through(db: &LateDb, min_block: i64) -> ReadThrough {
+    let local = db.clone();
+    ReadThrough::new(Arc::new(db.clone()), move || {
+        Some(local.get()?.start_time()? + 2 * min_block)
+    })
+}
+
+fn write_receiver(config: &ServerConfig, state: &Arc<ServerState>) -> WriteReceiver {
+    let on = |name: &str| config.features.iter().any(|feature| feature == name);
+    WriteReceiver::new(
+        Arc::new(LateSamples(state.samples.clone())),
+        config.write_receiver.clone(),
+        on("created-timestamp-zero-ingestion"),
+        on("metadata-wal-records"),
+        &state.registry,
+    )
 }
 
 /// Targets, once scraping has begun.
@@ -540,20 +616,6 @@ impl apiv1::targets::TargetSource for LateTargets {
     }
 }
 
-/// Storage's chores, once an interval. A failure is told and tried again.
-async fn maintain(db: Arc<Db>, clock: Arc<dyn Clock>, interval: Duration, stopped: Shutdown) {
-    while stopped.or(clock.sleep(interval)).await.is_some() {
-        let db = db.clone();
-        match tokio::task::spawn_blocking(move || db.maintain()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                tracing::error!(component = "tsdb", err = %error, "compaction failed")
-            }
-            Err(_) => tracing::error!(component = "tsdb", "compaction ended unexpectedly"),
-        }
-    }
-}
-
 /// Takes up the configuration when its files change.
 async fn follow_files(
     reloader: Reloader,
@@ -584,6 +646,7 @@ struct ReloaderState {
     metrics: ServerMetrics,
     scraping: OnceScraping,
     ruling: OnceRuling,
+    remoting: OnceRemoting,
     /// Rule files of the first configuration, until they are taken up.
     rules: parking_lot::Mutex<Vec<(String, RuleFile)>>,
     queries: Arc<QueryWatch>,
@@ -633,7 +696,7 @@ impl Reloader {
     }
 
     async fn load_and_apply(&self, path: &Path, discovery: &mut Discovery) -> Result<(), String> {
-        let loaded = load(path).map_err(|e| e.to_string())?;
+        let loaded = load_for(&self.0.config).map_err(|e| e.to_string())?;
         for warning in &loaded.config.warnings {
             tracing::warn!(file = %path.display(), "{warning}");
         }
@@ -659,10 +722,13 @@ impl Reloader {
         rules: &[(String, RuleFile)],
         discovery: &mut Discovery,
     ) -> Result<(), String> {
-        let (Some(scraping), Some(ruling)) = (self.0.scraping.get(), self.0.ruling.get()) else {
+        let (Some(scraping), Some(remoting)) = (self.0.scraping.get(), self.0.remoting.get())
+        else {
             return Err("the server is starting".into());
         };
-        let prepared = ruling.prepare(config, rules)?;
+        let ruling = self.0.ruling.get();
+        let rules = ruling.map(|r| r.prepare(config, rules)).transpose()?;
+        let remotes = remoting.prepare(config)?;
         self.0.queries.log_to(&config.global.query_log_file)?;
         scraping.apply(config)?;
         let jobs: Vec<(String, Vec<SdConfig>)> = config
@@ -682,7 +748,10 @@ impl Reloader {
             )
             .map_err(|e| e.to_string())?;
         }
-        ruling.take_up(prepared).await;
+        remoting.take_up(remotes).await;
+        if let (Some(ruling), Some(rules)) = (ruling, rules) {
+            ruling.take_up(rules).await;
+        }
         Ok(())
     }
 }

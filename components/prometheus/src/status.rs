@@ -10,6 +10,8 @@ use apiv1::time::format_rfc3339;
 use configfile::Config;
 use env::{Clock, Registry};
 use parking_lot::RwLock;
+use remote::read::ReadThrough;
+use storage::Appendable;
 use tsdb::{ReplayProgress, Retention};
 
 use crate::features::Features;
@@ -30,6 +32,10 @@ pub struct ServerState {
     pub config: RwLock<Applied>,
     /// The database.
     pub db: LateDb,
+    /// The database, with other servers beside it.
+    pub queryable: Arc<ReadThrough>,
+    /// What takes samples, once it is open.
+    pub samples: Arc<std::sync::OnceLock<Arc<dyn Appendable>>>,
     /// How far its log is read.
     pub replay: ReplayProgress,
     /// What it can do and has switched on.

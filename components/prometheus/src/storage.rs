@@ -5,9 +5,12 @@ use std::sync::{Arc, OnceLock};
 use apiv1::admin::Admin;
 use apiv1::exemplars::ExemplarSource;
 use env::{Clock, Random};
-use model::{Exemplar, Labels, Matcher};
+use model::{Exemplar, Labels, Matcher, Metadata};
 use parking_lot::Mutex;
-use storage::{Querier, Queryable, StorageError, TimeRange};
+use storage::{
+    AppendError, Appendable, Appender, HistogramSample, Querier, Queryable, SeriesRef,
+    StorageError, TimeRange,
+};
 use tsdb::{Db, DbError};
 
 /// A database to come.
@@ -33,6 +36,68 @@ impl Queryable for LateDb {
             None => Err(StorageError::NotReady),
         }
     }
+}
+
+/// What takes samples, once it is open.
+pub struct LateSamples(pub Arc<OnceLock<Arc<dyn Appendable>>>);
+
+impl Appendable for LateSamples {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        match self.0.get() {
+            Some(open) => open.appender(),
+            None => Box::new(NotYet),
+        }
+    }
+}
+
+/// Takes nothing: storage is not open.
+struct NotYet;
+
+fn not_yet<T>() -> Result<T, AppendError> {
+    Err(AppendError::Other(StorageError::NotReady.to_string()))
+}
+
+impl Appender for NotYet {
+    fn series(&mut self, _: &Labels) -> Result<SeriesRef, AppendError> {
+        not_yet()
+    }
+
+    fn append(&mut self, _: SeriesRef, _: i64, _: f64) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn append_histogram(
+        &mut self,
+        _: SeriesRef,
+        _: i64,
+        _: HistogramSample<'_>,
+    ) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn append_exemplar(&mut self, _: SeriesRef, _: &Exemplar) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn append_start(
+        &mut self,
+        _: SeriesRef,
+        _: i64,
+        _: i64,
+        _: Option<HistogramSample<'_>>,
+    ) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn update_metadata(&mut self, _: SeriesRef, _: &Metadata) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), AppendError> {
+        not_yet()
+    }
+
+    fn rollback(self: Box<Self>) {}
 }
 
 impl ExemplarSource for LateDb {

@@ -62,6 +62,8 @@ pub struct Api {
     pub remote_read: RemoteReadLimits,
     /// Takes samples of other servers; `None` where that is off.
     pub write: Option<Arc<WriteReceiver>>,
+    /// Whether there is only a log, so that nothing can be asked.
+    pub agent: bool,
     /// Targets.
     pub targets: Arc<dyn TargetSource>,
     /// Rules and Alertmanagers.
@@ -248,9 +250,36 @@ async fn answer(handled: impl Future<Output = Handled>) -> Response<Body> {
     respond(handled.await)
 }
 
+/// What an agent cannot answer, being without a database.
+const NOT_IN_AGENT_MODE: [&str; 14] = [
+    "/query",
+    "/query_range",
+    "/query_exemplars",
+    "/format_query",
+    "/parse_query",
+    "/labels",
+    "/label/",
+    "/series",
+    "/read",
+    "/rules",
+    "/alerts",
+    "/alertmanagers",
+    "/status/tsdb",
+    "/admin/",
+];
+
 /// Until the log is read there is nothing to answer from.
 async fn only_when_ready(State(api): Shared, request: Request, next: Next) -> Response<Body> {
     if api.status.is_ready() {
+        if api.agent
+            && NOT_IN_AGENT_MODE
+                .iter()
+                .any(|p| request.uri().path().contains(p))
+        {
+            let kind = crate::error::ErrorType::Execution;
+            let message = "unavailable with Prometheus Agent".to_string();
+            return respond(Err(crate::error::ApiError { kind, message }));
+        }
         return next.run(request).await;
     }
     unavailable(api.status.is_stopping())

@@ -153,12 +153,6 @@ impl<'a> Fields<'a> {
         (!node.is_null()).then_some(node)
     }
 
-    /// The node of a field that stays to be taken.
-    pub fn peek(&self, name: &str) -> Option<&'a Node> {
-        let found = self.entries.iter().find(|(known, ..)| *known == name);
-        found.map(|(_, _, node)| *node)
-    }
-
     /// As [`Fields::take`], a null counts too.
     pub fn take_even_null(&mut self, name: &str) -> Option<&'a Node> {
         self.remove(name).map(|(_, _, node)| node)

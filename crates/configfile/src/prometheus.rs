@@ -354,16 +354,6 @@ impl Config {
             config.storage = StorageConfig::read(storage, faults)?;
         }
         let validation = config.global.name_validation;
-        let lines: Vec<(&'static str, usize)> = ["remote_write", "remote_read"]
-            .into_iter()
-            .filter_map(|section| {
-                Some((
-                    section,
-                    fields.peek(section).filter(|n| has_content(n))?.line,
-                ))
-            })
-            .collect();
-        config.not_carried_out.extend(lines);
         if let Some(node) = fields.take("alerting") {
             config.alerting = AlertingConfig::read(node, validation, faults)?;
         }
@@ -464,6 +454,22 @@ impl Config {
         for remote in &mut self.remote_read {
             remote.resolve_paths(dir);
         }
+    }
+
+    /// Refuses what an agent, having no database, cannot do.
+    pub fn check_agent_mode(&self) -> Result<(), ConfigError> {
+        for (field, used) in [
+            ("alerting", self.alerting != AlertingConfig::default()),
+            ("rule_files", !self.rule_files.is_empty()),
+            ("remote_read", !self.remote_read.is_empty()),
+        ] {
+            if used {
+                return Err(ConfigError::plain(format!(
+                    "field {field} is not allowed in agent mode"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The jobs by name.

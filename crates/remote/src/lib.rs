@@ -19,4 +19,4 @@ mod shards;
 mod write;
 
 pub use metadata::MetadataSource;
-pub use write::{RemoteWrite, WriteContext};
+pub use write::{Prepared as PreparedWrite, RemoteWrite, WriteContext};

@@ -193,6 +193,9 @@ impl LogReader {
         }
         // A record that ends a segment begins in the next one as far as positions go: both are at or before it.
         let again = self.old_end.is_some_and(|end| at < end);
+        if again {
+            self.metrics.pre_tailing.inc();
+        }
         let wanted = match self.wishes.resume {
             Some(resume) => at >= resume,
             None => true,
@@ -263,11 +266,7 @@ impl LogReader {
     }
 
     fn is_fresh(&self, t: i64) -> bool {
-        let fresh = self.wishes.resume.is_some() || t > self.wishes.start;
-        if !fresh {
-            self.metrics.before_start.inc();
-        }
-        fresh
+        self.wishes.resume.is_some() || t > self.wishes.start
     }
 
     /// The series of a sample, or counts why there is none.

@@ -10,7 +10,7 @@ use crate::send::{Outcome, Sender};
 /// Knows what families the scraped targets have.
 pub trait MetadataSource: Send + Sync {
     /// Names with what is known about them, each combination once.
-    fn families(&self) -> Vec<(String, Metadata)>;
+    fn families(&self) -> Vec<(Arc<str>, Arc<Metadata>)>;
 }
 
 /// Sends everything once, in requests of at most `per_request` entries.

@@ -20,7 +20,7 @@ pub struct Families {
     gauges: [Vector<Gauge>; 8],
     records: Vector<Counter>,
     decode_failures: Vector<Counter>,
-    before_start: Vector<Counter>,
+    pre_tailing: Vector<Counter>,
     segment: Vector<Gauge>,
     skipped: Vector<Counter>,
 }
@@ -68,8 +68,8 @@ pub struct QueueMetrics {
     pub skipped: Counter,
     /// Records that could not be read.
     pub decode_failures: Counter,
-    /// Samples of before the queue's start.
-    pub before_start: Counter,
+    /// Records read that an earlier process may have sent.
+    pub pre_tailing: Counter,
 }
 
 const KINDS: [&str; 4] = ["samples", "histograms", "exemplars", "metadata"];
@@ -185,7 +185,7 @@ impl Families {
                 "record_decode_failures_total",
                 "Number of records read by the WAL watcher that resulted in an error when decoding.",
             ),
-            before_start: consumer(
+            pre_tailing: consumer(
                 "samples_sent_pre_tailing_total",
                 "Number of sample records read by the WAL watcher and sent to remote write during replay of existing WAL.",
             ),
@@ -229,7 +229,7 @@ impl Families {
             segment: self.segment.with(&[name]),
             skipped: self.skipped.with(&[name]),
             decode_failures: self.decode_failures.with(&[name]),
-            before_start: self.before_start.with(&[name]),
+            pre_tailing: self.pre_tailing.with(&[name]),
         }
     }
 }
@@ -283,7 +283,7 @@ impl QueueMetrics {
         for family in [
             &families.skipped,
             &families.decode_failures,
-            &families.before_start,
+            &families.pre_tailing,
         ] {
             family.remove(&[name]);
         }

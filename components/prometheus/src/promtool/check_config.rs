@@ -68,9 +68,6 @@ pub fn config(arguments: &[String]) -> Outcome {
         Ok(values) => values,
         Err(outcome) => return outcome,
     };
-    if values.switch("agent") {
-        return usage("--agent: this build has no agent mode yet");
-    }
     let lookback = match parse_duration(values.text("query.lookback-delta")) {
         Ok(lookback) => lookback,
         Err(error) => return usage(&format!("--query.lookback-delta: {error}")),
@@ -112,6 +109,7 @@ pub fn config(arguments: &[String]) -> Outcome {
         let mut to_check = Vec::new();
         match check(
             Path::new(file),
+            values.switch("agent"),
             values.switch("syntax-only"),
             &lints,
             &mut outcome.out,
@@ -168,6 +166,7 @@ fn wrong<T>(message: String) -> Result<T, Fault> {
 
 fn check(
     path: &Path,
+    agent: bool,
     syntax_only: bool,
     lints: &Lints,
     out: &mut String,
@@ -176,6 +175,9 @@ fn check(
         message: error.to_string(),
         advice: false,
     })?;
+    if agent && let Err(error) = config.check_agent_mode() {
+        return wrong(error.to_string());
+    }
     for job in &config.scrape_configs {
         if !syntax_only {
             check_job(job, out)?;
