@@ -18,6 +18,7 @@ pub(super) struct AgentAppender<'a> {
     floats: Vec<(u64, i64, f64)>,
     histograms: Vec<RefHistogram>,
     exemplars: Vec<RefExemplar>,
+    metadata: Vec<(u64, Metadata)>,
     done: bool,
 }
 
@@ -28,6 +29,7 @@ impl<'a> AgentAppender<'a> {
             floats: Vec::new(),
             histograms: Vec::new(),
             exemplars: Vec::new(),
+            metadata: Vec::new(),
             done: false,
         }
     }
@@ -54,6 +56,12 @@ impl<'a> AgentAppender<'a> {
                 records.push(Packed::new(buf, compression));
             }
         };
+        if !self.metadata.is_empty() {
+            let mut buf = Vec::new();
+            let metadata = self.metadata.iter();
+            record::put_metadata(&mut buf, metadata.map(|(series, m)| (*series, m)));
+            push(buf);
+        }
         let mut buf = Vec::new();
         record::put_samples(&mut buf, self.floats.iter().copied());
         push(buf);
@@ -246,14 +254,21 @@ impl Appender for AgentAppender<'_> {
         }
     }
 
-    /// Not kept, as upstream.
-    fn update_metadata(&mut self, _: SeriesRef, _: &Metadata) -> Result<(), AppendError> {
+    /// Logged for those who send it on; whether it is news is the caller's to know.
+    fn update_metadata(
+        &mut self,
+        series: SeriesRef,
+        metadata: &Metadata,
+    ) -> Result<(), AppendError> {
+        self.metadata.push((series.0.get(), metadata.clone()));
         Ok(())
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), AppendError> {
-        let empty =
-            self.floats.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty();
+        let empty = self.floats.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty();
         if empty && self.agent.unlogged.lock().is_empty() {
             self.finish(false);
             return Ok(());
