@@ -239,8 +239,9 @@ pub fn pending(sender: &Sender, counts: Counts, sign: f64) {
 /// server finds fault with it: what it has already is refused piece by piece, and what it lacks gets through.
 async fn deliver(sender: &Sender, work: &Work, buffers: &mut Buffers, batch: Batch) {
     let mut parts = vec![batch.items];
+    let mut known = 0;
     while let Some(mut items) = parts.pop() {
-        if let Err(samples) = deliver_once(sender, work, buffers, &mut items).await {
+        if let Err((samples, error)) = deliver_once(sender, work, buffers, &mut items).await {
             let counts = Counts::of(&items);
             if batch.again && samples && items.len() > 1 {
                 let later = items.split_off(items.len() / 2);
@@ -248,11 +249,15 @@ async fn deliver(sender: &Sender, work: &Work, buffers: &mut Buffers, batch: Bat
                 parts.push(items);
             } else if batch.again && samples {
                 // The server has it already, or newer samples of the series.
-                tracing::debug!(component = "remote", remote_name = %sender.name, "A sample that may have been sent before was refused");
+                known += 1;
             } else {
+                tracing::error!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = items.len(), err = %error, "non-recoverable error");
                 add(&sender.metrics.failed, counts);
             }
         }
+    }
+    if known > 0 {
+        tracing::info!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = known, "Samples that may have been sent before the restart were refused; the rest was taken");
     }
 }
 
@@ -262,13 +267,13 @@ fn add(counters: &[Counter; 4], counts: Counts) {
     counters[2].add(counts.exemplars);
 }
 
-/// `Err` when the server refused; whether for the samples themselves.
+/// `Err` when the server refused: whether for the samples themselves, and why.
 async fn deliver_once(
     sender: &Sender,
     work: &Work,
     buffers: &mut Buffers,
     items: &mut Vec<Item>,
-) -> Result<(), bool> {
+) -> Result<(), (bool, String)> {
     let metrics = &sender.metrics;
     let mut backoff = sender.backoff();
     let mut attempt = 0;
@@ -316,10 +321,7 @@ async fn deliver_once(
                     encode(items, buffers);
                 }
             }
-            Outcome::Refused { samples, error } => {
-                tracing::error!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = items.len(), err = %error, "non-recoverable error");
-                return Err(samples);
-            }
+            Outcome::Refused { samples, error } => return Err((samples, error)),
         }
     }
 }

@@ -2,23 +2,37 @@
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A running program; killed when dropped.
 pub struct Running {
     child: Child,
+    /// Reads what it says as it comes, so that it never waits for a reader.
+    said: Option<JoinHandle<String>>,
 }
 
 impl Running {
     /// Starts a program; what it says on standard error can be asked for at its end.
     pub fn start(command: &mut Command) -> Running {
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("starting {command:?}: {e}"));
-        Running { child }
+        let mut stderr = child.stderr.take();
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(stderr) = &mut stderr {
+                let _ = stderr.read_to_end(&mut text);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Running {
+            child,
+            said: Some(said),
+        }
     }
 
     /// Its process number.
@@ -54,14 +68,6 @@ impl Running {
     }
 
     fn wait(&mut self, within: Duration) -> (Option<i32>, String) {
-        let mut stderr = self.child.stderr.take();
-        let reader = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            if let Some(stderr) = &mut stderr {
-                let _ = stderr.read_to_end(&mut text);
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        });
         let until = Instant::now() + within;
         let code = loop {
             match self.child.try_wait() {
@@ -74,7 +80,8 @@ impl Running {
                 _ => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        (code, reader.join().unwrap_or_default())
+        let said = self.said.take().and_then(|said| said.join().ok());
+        (code, said.unwrap_or_default())
     }
 }
 
