@@ -6,6 +6,7 @@ use std::time::Duration;
 use configfile::remote::WriteMessage;
 use flags::{Flag, Invocation, Program, UsageError, Values};
 use model::duration::{format_duration, parse_duration};
+use scrape::options::ScrapeOptions;
 
 mod agent;
 mod storage;
@@ -415,6 +416,8 @@ pub struct ServerConfig {
     pub agent: bool,
     /// The agent's log.
     pub agent_storage: AgentFlags,
+    /// Scraping.
+    pub scrape: ScrapeOptions,
     /// Who may read across origins.
     pub cors_origin: String,
     /// Storage.
@@ -561,6 +564,7 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         write_receiver: write_receiver(values)?,
         agent: values.switch("agent"),
         agent_storage: AgentFlags::read(values)?,
+        scrape: scrape_options(values)?,
         cors_origin: values.text("web.cors.origin").to_string(),
         storage: StorageFlags::read(values)?,
         rules: RuleFlags {
@@ -589,6 +593,22 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         log_level: values.text("log.level").to_string(),
         log_format: values.text("log.format").to_string(),
         all: shown(values),
+    })
+}
+
+fn scrape_options(values: &Values) -> Result<ScrapeOptions, UsageError> {
+    let text = values.text("scrape.timestamp-tolerance");
+    let tolerance = model::duration::parse_go_duration(text)
+        .map_err(|e| UsageError(format!("--scrape.timestamp-tolerance: {e}")))?;
+    let reload = duration(values, "scrape.discovery-reload-interval")?;
+    Ok(ScrapeOptions {
+        timestamp_tolerance_ms: if values.switch("scrape.adjust-timestamps") {
+            i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX)
+        } else {
+            0
+        },
+        sync_interval: Duration::from_millis(reload.max(1) as u64),
+        ..ScrapeOptions::default()
     })
 }
 

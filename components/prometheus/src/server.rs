@@ -24,6 +24,7 @@ use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
 use remote::read::ReadThrough;
 use scrape::Manager as Scraping;
+use scrape::options::ScrapeOptions;
 use scrape::pool::http_fetches;
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -284,6 +285,7 @@ impl Server {
             &self.registry,
             self.context.host.clone(),
             self.context.seed,
+            scrape_options(&self.config),
         );
         let _ = self.scraping.set(scraping.clone());
         let remoting = Arc::new(Remoting::new(
@@ -576,6 +578,16 @@ fn write_receiver(config: &ServerConfig, state: &Arc<ServerState>) -> WriteRecei
         on("metadata-wal-records"),
         &state.registry,
     )
+}
+
+fn scrape_options(config: &ServerConfig) -> ScrapeOptions {
+    let on = |name: &str| config.features.iter().any(|feature| feature == name);
+    ScrapeOptions {
+        start_zeros: on("created-timestamp-zero-ingestion"),
+        store_metadata: on("metadata-wal-records"),
+        type_and_unit_labels: on("type-and-unit-labels"),
+        ..config.scrape
+    }
 }
 
 /// Targets, once scraping has begun.

@@ -170,6 +170,11 @@ fn timestamp(now: std::time::SystemTime) -> String {
     let ms = now
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64);
+    rfc3339(ms)
+}
+
+/// Unix milliseconds as RFC 3339 with milliseconds, in UTC.
+pub fn rfc3339(ms: i64) -> String {
     let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     let (year, month, day) = civil_from_days(days);
     format!(

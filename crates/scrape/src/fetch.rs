@@ -73,8 +73,6 @@ impl HttpFetch {
             .scrape_protocols
             .iter()
             .filter_map(|protocol| Protocol::parse(protocol.as_str()))
-            // What cannot be read must not be asked for.
-            .filter(|protocol| *protocol != Protocol::PrometheusProto)
             .collect();
         let escaping = match config.name_escaping {
             NameEscaping::AllowUtf8 => Escaping::AllowUtf8,

@@ -1,15 +1,19 @@
 //! One body into one batch of samples. Pure: bytes, a cache and an appender in, counts out.
 
-use configfile::scrape::ScrapeLimits;
+use configfile::scrape::{HistogramChoices, ScrapeLimits};
+use exposition::protobuf::{Native, ProtobufBody, ProtobufEntry, ProtobufOptions, ProtobufParser};
 use exposition::{Entry, Format, Parser};
 use model::relabel::NameValidation;
-use model::{Labels, sample::stale_nan};
-use storage::{AppendError, Appender, SeriesRef};
+use model::sample::stale_nan;
+use model::{Exemplar, Labels, LabelsBuilder, Metadata, MetricType};
+use storage::{AppendError, Appender, HistogramSample, SeriesRef};
 use thiserror::Error;
 
 use crate::cache::{Known, LineHash, SeriesCache};
+use crate::classic::{self, Classic, Converted};
 use crate::labels::{LabelRules, check_limits, of_sample};
 use crate::metadata::TargetMetadata;
+use crate::native::NativeLimits;
 
 /// Samples from further in the future than this are refused, milliseconds.
 const MAX_AHEAD_MS: i64 = 10 * 60_000;
@@ -25,6 +29,14 @@ pub struct IngestRules {
     pub track_timestamps_staleness: bool,
     /// Which names are legal.
     pub name_validation: NameValidation,
+    /// How large native ones may be.
+    pub native_limits: NativeLimits,
+    /// Start timestamps become zero samples.
+    pub start_zeros: bool,
+    /// What is known of families goes to storage, too.
+    pub store_metadata: bool,
+    /// Type and unit of the family become labels.
+    pub type_and_unit_labels: bool,
 }
 
 impl IngestRules {
@@ -77,6 +89,9 @@ pub enum IngestError {
     /// A series that cannot be stored.
     #[error("{0}")]
     Series(String),
+    /// A native histogram that has too many buckets at any resolution.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// Storage refuses the batch.
     #[error(transparent)]
     Storage(AppendError),
@@ -102,6 +117,7 @@ pub fn ingest(
     format: Format,
     target: &Labels,
     rules: &IngestRules,
+    histograms: HistogramChoices,
     now: i64,
     cache: &mut SeriesCache,
     metadata: &mut TargetMetadata,
@@ -111,12 +127,16 @@ pub fn ingest(
     let mut run = Run {
         target,
         rules,
+        histograms,
         now,
         cache,
         appender,
         counts: Counts::default(),
         left_out: LeftOut::default(),
         over_limit: false,
+        classic: histograms.convert_classic.then(Classic::default),
+        family: String::new(),
+        fault: None,
     };
     let result = run.body(body, format, metadata);
     if result.is_ok() {
@@ -140,6 +160,7 @@ pub fn end_all(cache: &mut SeriesCache, now: i64, appender: &mut dyn Appender) {
 struct Run<'a> {
     target: &'a Labels,
     rules: &'a IngestRules,
+    histograms: HistogramChoices,
     now: i64,
     cache: &'a mut SeriesCache,
     appender: &'a mut dyn Appender,
@@ -147,6 +168,114 @@ struct Run<'a> {
     left_out: LeftOut,
     /// The sample limit is hit: counting goes on, appending does not.
     over_limit: bool,
+    /// Collects classic histograms, where they are turned into others.
+    classic: Option<Classic>,
+    /// The family of the last `# TYPE` line, where its metadata is of use.
+    family: String,
+    /// The first fault of a series. After it the rest is only counted, so that totals are right.
+    fault: Option<IngestError>,
+}
+
+/// The sample that a parser is at.
+trait Described {
+    fn labels(&self) -> Labels;
+    fn has_label(&self, name: &str) -> bool;
+    fn duplicate_label(&self) -> Option<String>;
+    /// Exemplars, oldest first.
+    fn exemplars(&self) -> Vec<Exemplar>;
+    /// When counting began, unix milliseconds.
+    fn start(&mut self) -> Option<i64>;
+}
+
+impl Described for Parser<'_> {
+    fn labels(&self) -> Labels {
+        Parser::labels(self)
+    }
+
+    fn has_label(&self, name: &str) -> bool {
+        let mut found = false;
+        self.each_label(|label, _| found |= label == name);
+        found
+    }
+
+    fn duplicate_label(&self) -> Option<String> {
+        Parser::duplicate_label(self)
+    }
+
+    fn exemplars(&self) -> Vec<Exemplar> {
+        self.exemplar().into_iter().collect()
+    }
+
+    fn start(&mut self) -> Option<i64> {
+        self.start_timestamp()
+    }
+}
+
+impl Described for ProtobufParser<'_> {
+    fn labels(&self) -> Labels {
+        ProtobufParser::labels(self)
+    }
+
+    fn has_label(&self, name: &str) -> bool {
+        let mut found = false;
+        self.each_label(|label, _| found |= label == name);
+        found
+    }
+
+    fn duplicate_label(&self) -> Option<String> {
+        ProtobufParser::duplicate_label(self)
+    }
+
+    fn exemplars(&self) -> Vec<Exemplar> {
+        let mut exemplars = ProtobufParser::exemplars(self).to_vec();
+        exemplars.sort_by_key(|exemplar| exemplar.timestamp);
+        exemplars
+    }
+
+    fn start(&mut self) -> Option<i64> {
+        self.start_timestamp()
+    }
+}
+
+impl Described for Converted {
+    fn labels(&self) -> Labels {
+        self.labels.clone()
+    }
+
+    fn has_label(&self, name: &str) -> bool {
+        self.labels.get(name).is_some()
+    }
+
+    fn duplicate_label(&self) -> Option<String> {
+        None
+    }
+
+    fn exemplars(&self) -> Vec<Exemplar> {
+        let mut exemplars = self.exemplars.clone();
+        exemplars.sort_by_key(|exemplar| exemplar.timestamp);
+        exemplars
+    }
+
+    fn start(&mut self) -> Option<i64> {
+        self.start
+    }
+}
+
+/// A value of a page.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Float(f64),
+    Native(&'a Native),
+}
+
+impl<'a> Value<'a> {
+    fn histogram(self) -> Option<HistogramSample<'a>> {
+        match self {
+            Value::Float(_) => None,
+            Value::Native(Native::Integer(h)) => Some(HistogramSample::Integer(h)),
+            Value::Native(Native::Float(h)) => Some(HistogramSample::Float(h)),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -156,16 +285,29 @@ impl Run<'_> {
         format: Format,
         metadata: &mut TargetMetadata,
     ) -> Result<(), IngestError> {
-        let mut parser = match format {
-            Format::Text => Parser::text(body),
-            Format::OpenMetrics => Parser::openmetrics(body, false),
-            Format::Protobuf => {
-                return Err(IngestError::Series(
-                    "this build does not read the protobuf format yet".into(),
-                ));
+        match format {
+            Format::Text => self.text(Parser::text(body), metadata)?,
+            Format::OpenMetrics => {
+                let parser = Parser::openmetrics(body, self.rules.start_zeros);
+                self.text(parser, metadata)?;
             }
-        };
-        let mut first_series_fault = None;
+            Format::Protobuf => self.protobuf(body, metadata)?,
+        }
+        if let Some(done) = self.classic.as_mut().and_then(Classic::finish) {
+            self.converted(done, format == Format::Protobuf, metadata)?;
+        }
+        match self.fault.take() {
+            Some(fault) => Err(fault),
+            None if self.over_limit => Err(IngestError::SampleLimit),
+            None => Ok(()),
+        }
+    }
+
+    fn text(
+        &mut self,
+        mut parser: Parser<'_>,
+        metadata: &mut TargetMetadata,
+    ) -> Result<(), IngestError> {
         loop {
             let mut known = None;
             let expect = |rest: &[u8]| {
@@ -178,49 +320,214 @@ impl Run<'_> {
                 message: e.message,
             })?;
             match entry {
-                None => break,
-                Some(Entry::Type { name, kind }) => metadata.see_type(&name, kind),
-                Some(Entry::Help { name, help }) => metadata.see_help(&name, &help),
-                Some(Entry::Unit { name, unit }) => metadata.see_unit(&name, unit),
-                Some(Entry::Comment(_)) => {}
+                None => return Ok(()),
                 Some(Entry::Series {
                     series,
                     timestamp,
                     value,
-                }) => {
-                    self.counts.scraped += 1;
-                    // After a fault of one series the rest is only counted, so that totals are right.
-                    if first_series_fault.is_none()
-                        && let Err(fault) = self.sample(series, known, timestamp, value, &parser)
-                    {
-                        match fault {
-                            IngestError::Storage(_) => return Err(fault),
-                            fault => first_series_fault = Some(fault),
-                        }
-                    }
-                }
+                }) => self.plain(
+                    series,
+                    known,
+                    timestamp,
+                    value,
+                    &mut parser,
+                    false,
+                    metadata,
+                )?,
+                Some(other) => self.note(other, false, metadata)?,
             }
-        }
-        match first_series_fault {
-            Some(fault) => Err(fault),
-            None if self.over_limit => Err(IngestError::SampleLimit),
-            None => Ok(()),
         }
     }
 
+    fn protobuf(&mut self, body: &[u8], metadata: &mut TargetMetadata) -> Result<(), IngestError> {
+        let options = ProtobufOptions {
+            native_histograms: self.histograms.scrape_native,
+            always_classic: self.histograms.always_scrape_classic,
+        };
+        let body = ProtobufBody::decode(body, options).map_err(|e| IngestError::Parse {
+            line: e.line,
+            message: e.message,
+        })?;
+        let mut parser = body.entries();
+        while let Some(entry) = parser.next() {
+            match entry {
+                ProtobufEntry::Plain(Entry::Series {
+                    series,
+                    timestamp,
+                    value,
+                }) => self.plain(series, None, timestamp, value, &mut parser, true, metadata)?,
+                ProtobufEntry::Plain(other) => self.note(other, true, metadata)?,
+                ProtobufEntry::Histogram {
+                    series,
+                    timestamp,
+                    value,
+                } => {
+                    if let Some(classic) = &mut self.classic
+                        && let Some(done) = classic.native(&parser.labels())
+                    {
+                        self.converted(done, true, metadata)?;
+                    }
+                    self.counts.scraped += 1;
+                    let value = Value::Native(value);
+                    self.sample(series, None, timestamp, value, &mut parser, metadata)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A line that is no sample.
+    fn note(
+        &mut self,
+        entry: Entry<'_>,
+        strict: bool,
+        metadata: &mut TargetMetadata,
+    ) -> Result<(), IngestError> {
+        match entry {
+            Entry::Type { name, kind } => {
+                metadata.see_type(&name, kind);
+                if self.rules.store_metadata || self.rules.type_and_unit_labels {
+                    self.family.clear();
+                    self.family.push_str(&name);
+                }
+                if let Some(done) = self.classic.as_mut().and_then(|c| c.family(&name, kind)) {
+                    return self.converted(done, strict, metadata);
+                }
+            }
+            Entry::Help { name, help } => metadata.see_help(&name, &help),
+            Entry::Unit { name, unit } => metadata.see_unit(&name, unit),
+            Entry::Comment(_) | Entry::Series { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A float sample, which may be a part of a classic histogram.
+    #[inline]
+    fn plain(
+        &mut self,
+        series: &[u8],
+        known: Option<LineHash>,
+        timestamp: Option<i64>,
+        value: f64,
+        line: &mut impl Described,
+        strict: bool,
+        metadata: &mut TargetMetadata,
+    ) -> Result<(), IngestError> {
+        if self.classic.is_some() && self.collect(timestamp, value, line, strict, metadata)? {
+            return Ok(());
+        }
+        self.counts.scraped += 1;
+        self.sample(
+            series,
+            known,
+            timestamp,
+            Value::Float(value),
+            line,
+            metadata,
+        )
+    }
+
+    /// Collects a line of a classic histogram; whether that is all to do with it.
+    fn collect(
+        &mut self,
+        timestamp: Option<i64>,
+        value: f64,
+        line: &mut impl Described,
+        strict: bool,
+        metadata: &mut TargetMetadata,
+    ) -> Result<bool, IngestError> {
+        let Some(classic) = &mut self.classic else {
+            return Ok(false);
+        };
+        let labels = line.labels();
+        if !classic.takes(labels.metric_name()) {
+            return Ok(false);
+        }
+        let (exemplars, start) = (line.exemplars(), line.start());
+        let part = classic::Line {
+            labels: &labels,
+            timestamp,
+            value,
+            start,
+        };
+        if let Some(done) = classic.line(&part, exemplars) {
+            self.converted(done, strict, metadata)?;
+        }
+        Ok(!self.histograms.always_scrape_classic)
+    }
+
+    /// A histogram made of classic lines. `strict`: lines that make none fail the scrape.
+    fn converted(
+        &mut self,
+        mut done: Converted,
+        strict: bool,
+        metadata: &mut TargetMetadata,
+    ) -> Result<(), IngestError> {
+        let native = match std::mem::replace(&mut done.value, Err("")) {
+            Ok(native) => native,
+            Err(reason) if strict => {
+                let text = format!("classic histogram {}: {reason}", done.labels);
+                self.fault.get_or_insert(IngestError::Series(text));
+                return Ok(());
+            }
+            Err(reason) => {
+                tracing::debug!(component = "scrape manager", series = %done.labels, reason, "Classic histogram is not converted");
+                return Ok(());
+            }
+        };
+        self.counts.scraped += 1;
+        // No line of a page begins with a zero byte.
+        let mut key = vec![0];
+        key.extend_from_slice(done.labels.as_bytes());
+        let timestamp = done.timestamp;
+        self.sample(
+            &key,
+            None,
+            timestamp,
+            Value::Native(&native),
+            &mut done,
+            metadata,
+        )
+    }
+
+    /// Appends a sample, or remembers the fault of its series.
+    #[inline]
     fn sample(
         &mut self,
         text: &[u8],
         known: Option<LineHash>,
         timestamp: Option<i64>,
-        value: f64,
-        parser: &Parser<'_>,
+        value: Value<'_>,
+        line: &mut impl Described,
+        metadata: &mut TargetMetadata,
+    ) -> Result<(), IngestError> {
+        if self.fault.is_some() {
+            return Ok(());
+        }
+        match self.store(text, known, timestamp, value, line, metadata) {
+            Err(fault @ IngestError::Storage(_)) => Err(fault),
+            Err(fault) => {
+                self.fault = Some(fault);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn store(
+        &mut self,
+        text: &[u8],
+        known: Option<LineHash>,
+        timestamp: Option<i64>,
+        value: Value<'_>,
+        line: &mut impl Described,
+        metadata: &mut TargetMetadata,
     ) -> Result<(), IngestError> {
         let explicit = timestamp.filter(|_| self.rules.honor_timestamps);
         let time = explicit.unwrap_or(self.now);
         let tracked = explicit.is_none() || self.rules.track_timestamps_staleness;
         let hash = known.unwrap_or_else(|| self.cache.hash(text));
-        let series = match self.cache.see(hash, tracked) {
+        let (series, is_new) = match self.cache.see(hash, tracked) {
             Known::Dropped => return Ok(()),
             Known::Series { series, again } => {
                 if again && explicit.is_none() {
@@ -228,12 +535,12 @@ impl Run<'_> {
                     self.left_out.duplicate += 1;
                     return Ok(());
                 }
-                series
+                (series, false)
             }
-            Known::New => match self.resolve(hash, tracked, parser)? {
+            Known::New => match self.resolve(hash, tracked, line, metadata)? {
                 Some(series) => {
                     self.counts.added += 1;
-                    series
+                    (series, true)
                 }
                 None => return Ok(()),
             },
@@ -244,18 +551,38 @@ impl Run<'_> {
             self.over_limit = true;
             return Ok(());
         }
-        let mut appended = self.append(series, time, value);
+        let fitting;
+        let value = match value {
+            Value::Native(native) => {
+                let fit = self.rules.native_limits.fit(native);
+                fitting = fit.ok_or(IngestError::BucketLimit)?;
+                Value::Native(&fitting)
+            }
+            float => float,
+        };
+        let start = if self.rules.start_zeros {
+            line.start()
+        } else {
+            None
+        };
+        let mut appended = self.append(series, time, value, start);
         let mut series = series;
         if appended == Err(AppendError::UnknownSeries) {
             // Storage has forgotten the series since the last scrape.
-            match self.resolve(hash, tracked, parser)? {
+            match self.resolve(hash, tracked, line, metadata)? {
                 Some(found) => series = found,
                 None => return Ok(()),
             }
-            appended = self.append(series, time, value);
+            appended = self.append(series, time, value, start);
         }
         match appended {
-            Ok(()) => self.exemplar(series, time, parser),
+            Ok(()) => {
+                let is_native = matches!(value, Value::Native(_));
+                self.exemplars(series, time, is_native, line);
+                if self.rules.store_metadata {
+                    self.metadata(series, is_new, metadata);
+                }
+            }
             Err(AppendError::OutOfOrder) => self.left_out.out_of_order += 1,
             Err(AppendError::DuplicateTimestamp) => self.left_out.duplicate += 1,
             Err(AppendError::OutOfBounds | AppendError::TooOld) => self.left_out.out_of_bounds += 1,
@@ -264,11 +591,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn append(&mut self, series: SeriesRef, time: i64, value: f64) -> Result<(), AppendError> {
+    #[inline]
+    fn append(
+        &mut self,
+        series: SeriesRef,
+        time: i64,
+        value: Value<'_>,
+        start: Option<i64>,
+    ) -> Result<(), AppendError> {
         if time > self.now.saturating_add(MAX_AHEAD_MS) {
             return Err(AppendError::OutOfBounds);
         }
-        self.appender.append(series, time, value)
+        if let Some(start) = start {
+            // What is there already needs no zero.
+            drop(
+                self.appender
+                    .append_start(series, time, start, value.histogram()),
+            );
+        }
+        match (value, value.histogram()) {
+            (_, Some(histogram)) => self.appender.append_histogram(series, time, histogram),
+            (Value::Float(float), _) => self.appender.append(series, time, float),
+            (Value::Native(_), None) => Ok(()),
+        }
     }
 
     /// Builds the labels of a new line and finds its series; `None` when relabelling drops it.
@@ -277,19 +622,19 @@ impl Run<'_> {
         &mut self,
         hash: LineHash,
         tracked: bool,
-        parser: &Parser<'_>,
+        line: &mut impl Described,
+        metadata: &TargetMetadata,
     ) -> Result<Option<SeriesRef>, IngestError> {
-        if let Some(name) = parser.duplicate_label() {
+        if let Some(name) = line.duplicate_label() {
             return Err(IngestError::Series(format!(
                 "label name {name:?} is not unique: invalid sample"
             )));
         }
-        let scraped = parser.labels();
-        let present = |name: &str| {
-            let mut found = false;
-            parser.each_label(|label, _| found |= label == name);
-            found
-        };
+        let mut scraped = line.labels();
+        if self.rules.type_and_unit_labels {
+            scraped = with_type_and_unit(&scraped, metadata.get(&self.family).as_deref());
+        }
+        let present = |name: &str| line.has_label(name);
         let Some(labels) = of_sample(&scraped, &present, self.target, &self.rules.labels) else {
             self.cache.remember(hash, None, false);
             return Ok(None);
@@ -313,15 +658,28 @@ impl Run<'_> {
         Ok(Some(series))
     }
 
-    fn exemplar(&mut self, series: SeriesRef, time: i64, parser: &Parser<'_>) {
-        let Some(mut exemplar) = parser.exemplar() else {
-            return;
-        };
-        exemplar.timestamp.get_or_insert(time);
-        // An exemplar is never a reason to lose a sample.
-        if self.appender.append_exemplar(series, &exemplar) == Err(AppendError::OutOfOrderExemplar)
+    fn exemplars(&mut self, series: SeriesRef, time: i64, is_native: bool, line: &impl Described) {
+        for mut exemplar in line.exemplars() {
+            if exemplar.timestamp.is_none() && is_native {
+                continue;
+            }
+            exemplar.timestamp.get_or_insert(time);
+            // An exemplar is never a reason to lose a sample.
+            if self.appender.append_exemplar(series, &exemplar)
+                == Err(AppendError::OutOfOrderExemplar)
+            {
+                self.left_out.exemplars_out_of_order += 1;
+            }
+        }
+    }
+
+    /// Stores what is known of the family with a series that is new, or when it has changed.
+    fn metadata(&mut self, series: SeriesRef, is_new: bool, metadata: &TargetMetadata) {
+        if (is_new || metadata.has_changed(&self.family))
+            && let Some(known) = metadata.get(&self.family)
         {
-            self.left_out.exemplars_out_of_order += 1;
+            // It is never a reason to lose a sample either.
+            drop(self.appender.update_metadata(series, &known));
         }
     }
 
@@ -330,6 +688,21 @@ impl Run<'_> {
         self.cache
             .each_gone(|series| drop(appender.append(series, now, stale_nan())));
     }
+}
+
+/// The labels with those that the type and unit of the family make.
+fn with_type_and_unit(labels: &Labels, metadata: Option<&Metadata>) -> Labels {
+    let Some(metadata) = metadata else {
+        return labels.clone();
+    };
+    let mut builder = LabelsBuilder::new(labels);
+    if metadata.kind != MetricType::Unknown {
+        builder.set("__type__", metadata.kind.as_str());
+    }
+    if !metadata.unit.is_empty() {
+        builder.set("__unit__", metadata.unit.as_str());
+    }
+    builder.build()
 }
 
 fn legacy_names(labels: &Labels) -> bool {

@@ -5,12 +5,16 @@
 //! target's loop, [`pool`] one job, and [`manager`] all of them.
 
 pub mod cache;
+pub mod classic;
+pub mod failure_log;
 pub mod fetch;
 pub mod ingest;
 pub mod labels;
 pub mod manager;
 pub mod metadata;
 pub mod metrics;
+pub mod native;
+pub mod options;
 pub mod pool;
 pub mod report;
 pub mod schedule;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use configfile::Config;
 use configfile::scrape::ScrapeConfig;
@@ -14,16 +13,15 @@ use net::shutdown::Shutdown;
 use parking_lot::Mutex;
 use storage::Appendable;
 
+use crate::failure_log::{FailureLogs, open_all};
 use crate::fetch::Buffers;
 use crate::metadata::Interner;
 use crate::metrics::ScrapeMetrics;
+use crate::options::ScrapeOptions;
 use crate::pool::{FetchFactory, Pool, PoolView};
 use crate::schedule::offset_seed;
 use crate::target::Target;
 use crate::worker::Surroundings;
-
-/// News of targets are taken up at most this often.
-const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All jobs. Clones share them.
 #[derive(Clone)]
@@ -41,6 +39,8 @@ struct Inner {
     pools: Mutex<BTreeMap<String, Pool>>,
     offset_seed: Mutex<u64>,
     targets: Mutex<Targets>,
+    options: ScrapeOptions,
+    failures: Mutex<FailureLogs>,
 }
 
 impl Manager {
@@ -52,6 +52,7 @@ impl Manager {
         registry: &Registry,
         host: String,
         seed: u64,
+        options: ScrapeOptions,
     ) -> Manager {
         Manager(Arc::new(Inner {
             clock,
@@ -65,6 +66,8 @@ impl Manager {
             pools: Mutex::default(),
             offset_seed: Mutex::new(0),
             targets: Mutex::default(),
+            options,
+            failures: Mutex::default(),
         }))
     }
 
@@ -98,6 +101,10 @@ impl Manager {
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
+        let paths = wanted
+            .values()
+            .map(|job| job.scrape_failure_log_file.as_str());
+        *inner.failures.lock() = open_all(paths)?;
         *inner.offset_seed.lock() = seed;
         let gone: Vec<String> = pools
             .keys()
@@ -145,6 +152,8 @@ impl Manager {
             buffers: inner.buffers.clone(),
             metrics: inner.metrics.clone(),
             offset_seed: *inner.offset_seed.lock(),
+            options: inner.options,
+            failures: inner.failures.lock().clone(),
         })
     }
 
@@ -164,7 +173,7 @@ impl Manager {
         while shutdown.or(discovered.changed()).await == Some(true) {
             self.sync(discovered.targets());
             if shutdown
-                .or(self.0.clock.sleep(SYNC_INTERVAL))
+                .or(self.0.clock.sleep(self.0.options.sync_interval))
                 .await
                 .is_none()
             {

@@ -61,6 +61,8 @@ pub struct TargetMetadata {
 struct Family {
     metadata: Arc<Metadata>,
     seen: u32,
+    /// The scrape that changed it last.
+    changed: u32,
 }
 
 impl TargetMetadata {
@@ -119,6 +121,7 @@ impl TargetMetadata {
                 let mut metadata = Metadata::clone(&family.metadata);
                 change(&mut metadata);
                 family.metadata = self.interner.metadata(metadata);
+                family.changed = scrape;
             }
             return;
         }
@@ -130,6 +133,7 @@ impl TargetMetadata {
             Family {
                 metadata,
                 seen: scrape,
+                changed: scrape,
             },
         );
     }
@@ -149,6 +153,12 @@ impl TargetMetadata {
             .iter()
             .map(|(name, f)| (name.clone(), f.metadata.clone()))
             .collect()
+    }
+
+    /// Whether the scrape that is going on has told something new of a family.
+    pub fn has_changed(&self, name: &str) -> bool {
+        let family = self.families.get(name);
+        family.is_some_and(|family| family.changed == self.scrape)
     }
 
     /// What is known of one family.

@@ -34,6 +34,8 @@ pub struct ScrapeMetrics {
     pub exceeded_body_size_limit: Counter,
     /// Scrapes that failed for a label limit.
     pub exceeded_label_limits: Counter,
+    /// Native histograms with too many buckets.
+    pub exceeded_bucket_limit: Counter,
     /// Caches that were cleared before they grew too large.
     pub cache_flush_forced: Counter,
     /// Samples left out: another value at the same time.
@@ -111,6 +113,10 @@ impl ScrapeMetrics {
             exceeded_body_size_limit: counter(
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",
                 "Total number of scrapes that hit the body size limit",
+            ),
+            exceeded_bucket_limit: counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
             ),
             exceeded_label_limits: counter(
                 "prometheus_target_scrape_pool_exceeded_label_limits_total",

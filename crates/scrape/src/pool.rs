@@ -12,10 +12,13 @@ use net::http_client::ClientError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::failure_log::FailureLog;
 use crate::fetch::{Fetch, HttpFetch, fallback};
 use crate::ingest::IngestRules;
 use crate::labels::LabelRules;
 use crate::metadata::{Interner, TargetMetadata};
+use crate::native::NativeLimits;
+use crate::options::ScrapeOptions;
 use crate::target::{Outcome, Target, targets_of};
 use crate::worker::{Memory, Order, SharedMemory, Surroundings, Worker};
 
@@ -29,6 +32,8 @@ pub struct JobRules {
     pub fallback: Option<Protocol>,
     /// More report series.
     pub extra_metrics: bool,
+    /// Where failed scrapes are noted.
+    pub failures: Option<Arc<FailureLog>>,
     interval_lengths: env::instruments::Vector<Summary>,
 }
 
@@ -41,7 +46,7 @@ impl JobRules {
 }
 
 /// How a job's bodies are taken.
-pub fn rules_of(config: &ScrapeConfig) -> IngestRules {
+pub fn rules_of(config: &ScrapeConfig, options: &ScrapeOptions) -> IngestRules {
     IngestRules {
         labels: LabelRules {
             honor_labels: config.honor_labels,
@@ -51,6 +56,13 @@ pub fn rules_of(config: &ScrapeConfig) -> IngestRules {
         honor_timestamps: config.honor_timestamps,
         track_timestamps_staleness: config.track_timestamps_staleness,
         name_validation: config.name_validation,
+        native_limits: NativeLimits::new(
+            config.native_histogram_bucket_limit,
+            config.native_histogram_min_bucket_factor,
+        ),
+        start_zeros: options.start_zeros,
+        store_metadata: options.store_metadata,
+        type_and_unit_labels: options.type_and_unit_labels,
     }
 }
 
@@ -106,7 +118,11 @@ impl Pool {
     ) -> Pool {
         let rules = Arc::new(JobRules {
             job: config.job_name.clone(),
-            ingest: rules_of(&config),
+            ingest: rules_of(&config, &around.options),
+            failures: around
+                .failures
+                .get(&config.scrape_failure_log_file)
+                .cloned(),
             fallback: fallback(config.fallback_scrape_protocol),
             extra_metrics: config.extra_scrape_metrics,
             interval_lengths: around.metrics.interval_length.clone(),

@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use crate::target::Fnv;
 
-/// A deviation from the schedule up to this is not written into samples, so that their distances are even and compress
-/// well.
-const TIMESTAMP_TOLERANCE_MS: i64 = 2;
-
 /// What tells servers of a highly available pair apart: host name and external labels.
 pub fn offset_seed(host: &str, external_labels: &model::Labels) -> u64 {
     let mut hash = Fnv::default();
@@ -30,16 +26,22 @@ pub fn until_first(target_hash: u64, seed: u64, interval_ms: i64, now_ms: i64) -
 }
 
 /// The timestamp to write for a scrape that starts at `now_ms`, when the one before had `last_ms` on the schedule.
-/// Gives the timestamp and the schedule's own time, to be handed in as `last_ms` next time.
-pub fn aligned(now_ms: i64, last_ms: Option<i64>, interval_ms: i64) -> (i64, i64) {
+/// Gives the timestamp and the schedule's own time, to be handed in as `last_ms` next time. A deviation up to
+/// `tolerance_ms` is not written into samples, so that their distances are even and compress well.
+pub fn aligned(
+    now_ms: i64,
+    last_ms: Option<i64>,
+    interval_ms: i64,
+    tolerance_ms: i64,
+) -> (i64, i64) {
     let Some(last) = last_ms else {
         return (now_ms, now_ms);
     };
-    let tolerance = TIMESTAMP_TOLERANCE_MS.min(interval_ms / 100);
+    let tolerance = tolerance_ms.min(interval_ms / 100);
     // Whole intervals may have been left out; after a jump of the clock the schedule starts anew.
     let intervals = (now_ms - last + interval_ms / 2).div_euclid(interval_ms.max(1));
     let due = last + intervals * interval_ms;
-    if intervals >= 1 && (now_ms - due).abs() <= tolerance {
+    if intervals >= 1 && tolerance_ms > 0 && (now_ms - due).abs() <= tolerance {
         (due, due)
     } else {
         (now_ms, now_ms)
@@ -69,12 +71,12 @@ mod tests {
 
     #[test]
     fn small_deviations_are_evened_out() {
-        assert_eq!(aligned(1000, None, 10_000), (1000, 1000));
-        assert_eq!(aligned(11_001, Some(1000), 10_000), (11_000, 11_000));
-        assert_eq!(aligned(30_999, Some(1000), 10_000), (31_000, 31_000));
-        assert_eq!(aligned(11_003, Some(1000), 10_000), (11_003, 11_003));
+        assert_eq!(aligned(1000, None, 10_000, 2), (1000, 1000));
+        assert_eq!(aligned(11_001, Some(1000), 10_000, 2), (11_000, 11_000));
+        assert_eq!(aligned(30_999, Some(1000), 10_000, 2), (31_000, 31_000));
+        assert_eq!(aligned(11_003, Some(1000), 10_000, 2), (11_003, 11_003));
         assert_eq!(
-            aligned(500, Some(1000), 10_000),
+            aligned(500, Some(1000), 10_000, 2),
             (500, 500),
             "the clock went back"
         );

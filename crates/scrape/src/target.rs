@@ -1,6 +1,6 @@
 //! Targets: from what discovery knows to what is scraped and how.
 
-use configfile::scrape::ScrapeConfig;
+use configfile::scrape::{HistogramChoices, ScrapeConfig};
 use model::relabel::relabel;
 use model::{Labels, LabelsBuilder};
 use parking_lot::Mutex;
@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use discovery::TargetGroup;
 use discovery::group::ADDRESS;
 
+const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
+const ALWAYS_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const SCRAPE_NATIVE: &str = "__scrape_native_histograms__";
 const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
@@ -31,6 +34,8 @@ pub struct Target {
     pub interval: i64,
     /// Milliseconds that a scrape may take.
     pub timeout: i64,
+    /// What is done with histograms.
+    pub histograms: HistogramChoices,
     /// How it fares.
     pub status: Mutex<TargetStatus>,
 }
@@ -161,17 +166,14 @@ fn with_defaults(found: &Labels, config: &ScrapeConfig) -> Labels {
         (METRICS_PATH.into(), config.metrics_path.clone()),
         (SCHEME.into(), config.scheme.clone()),
         (
-            "__convert_classic_histograms_to_nhcb__".into(),
+            CONVERT_CLASSIC.into(),
             word(config.histograms.convert_classic),
         ),
         (
-            "__always_scrape_classic_histograms__".into(),
+            ALWAYS_CLASSIC.into(),
             word(config.histograms.always_scrape_classic),
         ),
-        (
-            "__scrape_native_histograms__".into(),
-            word(config.histograms.scrape_native),
-        ),
+        (SCRAPE_NATIVE.into(), word(config.histograms.scrape_native)),
     ];
     for (name, values) in &config.params {
         if let Some(first) = values.first() {
@@ -208,6 +210,7 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
     let all = all.build();
     let labels = all.filtered(|name| !name.starts_with(RESERVED_PREFIX));
     let url = url_of(&all, config);
+    let histograms = histograms_of(relabelled, config);
     let status = Mutex::default();
     Ok(Target {
         discovered,
@@ -216,8 +219,24 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
         url,
         interval,
         timeout,
+        histograms,
         status,
     })
+}
+
+/// The job's choices, or what relabelling made of them.
+fn histograms_of(labels: &Labels, config: &ScrapeConfig) -> HistogramChoices {
+    let choice = |label: &str, default: bool| match labels.get(label) {
+        Some("true") => true,
+        Some("false") => false,
+        _ => default,
+    };
+    let of_job = config.histograms;
+    HistogramChoices {
+        scrape_native: choice(SCRAPE_NATIVE, of_job.scrape_native),
+        always_scrape_classic: choice(ALWAYS_CLASSIC, of_job.always_scrape_classic),
+        convert_classic: choice(CONVERT_CLASSIC, of_job.convert_classic),
+    }
 }
 
 fn times(labels: &Labels) -> Result<(i64, i64), String> {

@@ -9,10 +9,12 @@ use storage::{Appendable, Appender};
 use tokio::sync::watch;
 
 use crate::cache::SeriesCache;
+use crate::failure_log::FailureLogs;
 use crate::fetch::{Buffers, Fetch, FetchError, Page};
 use crate::ingest::{Counts, IngestError, Ingested, end_all, ingest};
 use crate::metadata::TargetMetadata;
 use crate::metrics::ScrapeMetrics;
+use crate::options::ScrapeOptions;
 use crate::pool::JobRules;
 use crate::report::{ExtraReport, Report, ReportSeries};
 use crate::schedule::{aligned, until_first};
@@ -44,6 +46,10 @@ pub struct Surroundings {
     pub metrics: ScrapeMetrics,
     /// Tells servers of a pair apart.
     pub offset_seed: u64,
+    /// What holds for all jobs.
+    pub options: ScrapeOptions,
+    /// Logs of failed scrapes.
+    pub failures: FailureLogs,
 }
 
 /// What a loop remembers from scrape to scrape.
@@ -173,7 +179,12 @@ impl Worker {
                     .interval_length(self.target.interval)
                     .observe(length);
             }
-            let (time, schedule) = aligned(clock.now(), memory.last_time, self.target.interval);
+            let (time, schedule) = aligned(
+                clock.now(),
+                memory.last_time,
+                self.target.interval,
+                self.around.options.timestamp_tolerance_ms,
+            );
             memory.last_time = Some(schedule);
             time
         };
@@ -279,6 +290,7 @@ impl Ingestion {
                 format,
                 &self.target.labels,
                 &self.rules.ingest,
+                self.target.histograms,
                 self.time,
                 &mut memory.cache,
                 &mut memory.metadata,
@@ -296,6 +308,7 @@ impl Ingestion {
         let (metrics, left_out) = (&self.around.metrics, ingested.left_out);
         match &ingested.result {
             Err(IngestError::SampleLimit) => metrics.exceeded_sample_limit.inc(),
+            Err(IngestError::BucketLimit) => metrics.exceeded_bucket_limit.inc(),
             Err(IngestError::LabelLimit(_)) => metrics.exceeded_label_limits.inc(),
             _ => {}
         }
@@ -349,6 +362,9 @@ impl Ingestion {
     fn note(&self, error: Option<String>, duration: f64) {
         if let Some(error) = &error {
             tracing::debug!(component = "scrape manager", scrape_pool = %self.rules.job, target = %self.target.url, err = %error, "Scrape failed");
+            if let Some(log) = &self.rules.failures {
+                log.note(self.time, error, &self.rules.job, &self.target.url);
+            }
         }
         *self.target.status.lock() = TargetStatus {
             health: if error.is_none() {

@@ -101,7 +101,9 @@ fn body(lines: usize, format: Format) -> String {
 /// Allocations of one scrape of known lines.
 fn steady_allocations(lines: usize, format: Format) -> u64 {
     let config = configfile::Config::parse("scrape_configs: [{job_name: j}]", &|_| None);
-    let rules = scrape::pool::rules_of(&config.expect("loads").scrape_configs[0]);
+    let config = config.expect("loads");
+    let job = &config.scrape_configs[0];
+    let rules = scrape::pool::rules_of(job, &scrape::options::ScrapeOptions::default());
     let target = Labels::from_pairs([("job", "j"), ("instance", "i")]);
     let mut cache = SeriesCache::new(1);
     let mut metadata = TargetMetadata::new(Interner::default());
@@ -114,6 +116,7 @@ fn steady_allocations(lines: usize, format: Format) -> u64 {
             format,
             &target,
             &rules,
+            job.histograms,
             now,
             &mut cache,
             &mut metadata,

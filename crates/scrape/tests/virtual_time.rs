@@ -58,6 +58,7 @@ impl World {
             &Registry::new(),
             "host".into(),
             1,
+            scrape::options::ScrapeOptions::default(),
         );
         let config = Config::parse(config, &|_| None).expect("loads");
         manager.apply(&config).expect("applies");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::metadata::Interner;
+use crate::options::ScrapeOptions;
 use model::sample::is_stale_nan;
 use storage::Appendable as _;
 use storage::memory::{MemoryStorage, StoredValue};
@@ -9,6 +10,7 @@ struct Bench {
     cache: SeriesCache,
     metadata: TargetMetadata,
     rules: IngestRules,
+    histograms: HistogramChoices,
     target: Labels,
 }
 
@@ -20,7 +22,8 @@ impl Bench {
             storage: MemoryStorage::new(),
             cache: SeriesCache::new(1),
             metadata: TargetMetadata::new(Interner::default()),
-            rules: crate::pool::rules_of(&config.scrape_configs[0]),
+            rules: crate::pool::rules_of(&config.scrape_configs[0], &ScrapeOptions::default()),
+            histograms: config.scrape_configs[0].histograms,
             target: Labels::from_pairs([("job", "j"), ("instance", "i")]),
         }
     }
@@ -30,13 +33,18 @@ impl Bench {
     }
 
     fn scrape_as(&mut self, now: i64, body: &str, format: Format) -> Ingested {
+        self.scrape_bytes(now, body.as_bytes(), format)
+    }
+
+    fn scrape_bytes(&mut self, now: i64, body: &[u8], format: Format) -> Ingested {
         let mut batch = self.storage.appender();
         self.cache.begin();
         let ingested = ingest(
-            body.as_bytes(),
+            body,
             format,
             &self.target,
             &self.rules,
+            self.histograms,
             now,
             &mut self.cache,
             &mut self.metadata,
@@ -66,6 +74,10 @@ impl Bench {
                     .map(|(t, v)| match v {
                         StoredValue::Float(v) if is_stale_nan(*v) => format!("{t}=stale"),
                         StoredValue::Float(v) => format!("{t}={v}"),
+                        StoredValue::Histogram(h) => format!(
+                            "{t}=h(schema {}, count {}, sum {}, {:?})",
+                            h.schema, h.count, h.sum, h.positive_buckets
+                        ),
                         other => format!("{t}={other:?}"),
                     })
                     .collect();
@@ -239,12 +251,13 @@ fn any_bytes_end_in_a_result() {
             }
         }
         let mut batch = bench.storage.appender();
-        for format in [Format::Text, Format::OpenMetrics] {
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
             let _ = ingest(
                 &body,
                 format,
                 &bench.target,
                 &bench.rules,
+                bench.histograms,
                 round * 1000,
                 &mut bench.cache,
                 &mut bench.metadata,
@@ -253,4 +266,129 @@ fn any_bytes_end_in_a_result() {
         }
         batch.rollback();
     }
+}
+
+const CLASSIC: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 5\nh_sum 7.5\nh_count 5\n# TYPE other counter\nother 1\n";
+
+#[test]
+fn classic_histograms_become_native_ones_where_asked_for() {
+    let mut bench = Bench::new("  convert_classic_histograms_to_nhcb: true\n");
+    let ingested = bench.scrape(1000, CLASSIC);
+    assert_eq!((&ingested.result, ingested.counts.scraped), (&Ok(()), 2));
+    bench.scrape(2000, &CLASSIC.replace(" 5\n", " 6\n"));
+    bench.scrape(3000, "other 1\n");
+    let first =
+        "1000=h(schema -53, count 5, sum 7.5, [2, 1]) 2000=h(schema -53, count 6, sum 7.5, [2, 2])";
+    assert_eq!(
+        bench.dump(),
+        [
+            format!("h{{}} {first} 3000=stale"),
+            "other{} 1000=1 2000=1 3000=1".into()
+        ]
+    );
+    let mut both = Bench::new(
+        "  convert_classic_histograms_to_nhcb: true\n  always_scrape_classic_histograms: true\n",
+    );
+    both.scrape(1000, CLASSIC);
+    assert_eq!(both.dump().len(), 6, "{:?}", both.dump());
+    // What makes no histogram is left out, and so are its lines.
+    let mut broken = Bench::new("  convert_classic_histograms_to_nhcb: true\n");
+    let ingested = broken.scrape(1000, &CLASSIC.replace("h_count 5", "h_count 4"));
+    assert_eq!(ingested.result, Ok(()));
+    assert_eq!(broken.dump(), ["other{} 1000=1"]);
+}
+
+/// A page with one native histogram, which has classic buckets, too.
+fn native_page() -> Vec<u8> {
+    use wire::{put_bytes, put_double, put_uint};
+    let mut span = Vec::new();
+    put_uint(&mut span, 1, 2);
+    put_uint(&mut span, 2, 2);
+    let mut bucket = Vec::new();
+    put_uint(&mut bucket, 1, 3);
+    put_double(&mut bucket, 2, 1.0);
+    let mut histogram = Vec::new();
+    put_uint(&mut histogram, 1, 3);
+    put_double(&mut histogram, 2, 4.5);
+    put_bytes(&mut histogram, 3, &bucket);
+    put_uint(&mut histogram, 5, 2 << 1);
+    put_bytes(&mut histogram, 12, &span);
+    put_bytes(&mut histogram, 13, &[2, 2]);
+    let mut metric = Vec::new();
+    put_bytes(&mut metric, 7, &histogram);
+    let mut family = Vec::new();
+    put_bytes(&mut family, 1, b"n");
+    put_uint(&mut family, 3, 4);
+    put_bytes(&mut family, 4, &metric);
+    let mut page = Vec::new();
+    wire::put_varint(&mut page, family.len() as u64);
+    page.extend_from_slice(&family);
+    page
+}
+
+#[test]
+fn native_histograms_are_taken_where_asked_for() {
+    let page = native_page();
+    let dump = |job: &str| {
+        let mut bench = Bench::new(job);
+        let ingested = bench.scrape_bytes(1000, &page, Format::Protobuf);
+        assert_eq!(ingested.result, Ok(()));
+        bench.dump()
+    };
+    let native = "n{} 1000=h(schema 2, count 3, sum 4.5, [1, 1])";
+    assert_eq!(dump("  scrape_native_histograms: true\n"), [native]);
+    let classic = dump("");
+    assert!(
+        classic.len() == 4 && classic.iter().all(|line| !line.starts_with("n{}")),
+        "{classic:?}"
+    );
+    let both = dump("  scrape_native_histograms: true\n  always_scrape_classic_histograms: true\n");
+    assert!(
+        both.len() == 5 && both.contains(&native.to_string()),
+        "{both:?}"
+    );
+    // Too many buckets are merged, or refused where they cannot be.
+    let few = dump("  scrape_native_histograms: true\n  native_histogram_bucket_limit: 1\n");
+    assert_eq!(few, ["n{} 1000=h(schema 1, count 3, sum 4.5, [3])"]);
+    let coarse =
+        dump("  scrape_native_histograms: true\n  native_histogram_min_bucket_factor: 2\n");
+    assert!(coarse[0].contains("schema 0"), "{coarse:?}");
+    let mut limited = Bench::new(
+        "  convert_classic_histograms_to_nhcb: true\n  native_histogram_bucket_limit: 1\n",
+    );
+    let ingested = limited.scrape(1000, CLASSIC);
+    assert_eq!(ingested.result, Err(IngestError::BucketLimit));
+}
+
+#[test]
+fn start_timestamps_become_zeros_and_types_labels_where_asked_for() {
+    let page = "# TYPE c counter\n# UNIT c \nc_total 5\nc_created 0.5\n# EOF\n";
+    let mut bench = Bench::new("");
+    bench.rules.start_zeros = true;
+    bench.scrape_as(1000, page, Format::OpenMetrics);
+    assert_eq!(bench.dump(), ["c_total{} 500=0 1000=5"]);
+    let mut typed = Bench::new("");
+    typed.rules.type_and_unit_labels = true;
+    typed.scrape_as(
+        1000,
+        "# TYPE d_seconds gauge\n# UNIT d_seconds seconds\nd_seconds 1\n# EOF\n",
+        Format::OpenMetrics,
+    );
+    assert_eq!(
+        typed.dump(),
+        [r#"d_seconds{__type__="gauge", __unit__="seconds"} 1000=1"#]
+    );
+    let mut stored = Bench::new("");
+    stored.rules.store_metadata = true;
+    stored.scrape(1000, "# HELP e Help.\n# TYPE e gauge\ne 1\n");
+    let labels = stored.storage.dump()[0].0.clone();
+    assert_eq!(
+        stored.storage.metadata(&labels).map(|m| m.help),
+        Some("Help.".into())
+    );
+    stored.scrape(2000, "# HELP e Other.\n# TYPE e gauge\ne 1\n");
+    assert_eq!(
+        stored.storage.metadata(&labels).map(|m| m.help),
+        Some("Other.".into())
+    );
 }
