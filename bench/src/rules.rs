@@ -100,6 +100,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     row("CPU with rules", cpu(1), cpu(3), " s");
     row("CPU without rules", cpu(0), cpu(2), " s");
     row("evaluations", count(1, |c| c.1), count(3, |c| c.1), "");
+    let per = |i: usize, base: usize| (cpu(i) - cpu(base)) * 1e6 / count(i, |c| c.1).max(1.0);
+    row("CPU per evaluation", per(1, 0), per(3, 2), " us");
     let mib = |i: usize| after[i].0.resident as f64 / 1_048_576.0;
     row("resident memory with rules", mib(1), mib(3), " MiB");
     println!(
@@ -141,21 +143,22 @@ fn rule_file(shape: Shape, recording: u64, alerting: u64) -> String {
             let _ = writeln!(out, "- name: group-{}\n  rules:", i / 25);
         }
         let (c, g, pod) = (counter(i), gauge(i), i % 50);
+        let ns = format!("namespace=\"ns-{}\"", i % 20);
         if i < recording {
             let expr = match i % 6 {
-                0 => format!("sum by (instance) (rate({c}[1m]))"),
-                1 => format!("avg by (pod) ({g})"),
-                2 => format!("max without (instance) ({g})"),
+                0 => format!("sum by (instance) (rate({c}{{{ns}}}[1m]))"),
+                1 => format!("avg by (pod) ({g}{{{ns}}})"),
+                2 => format!("max without (instance) ({g}{{{ns}}})"),
                 3 => format!("sum(rate({c}{{pod=\"pod-{pod}\"}}[1m]))"),
-                4 => format!("sum by (job) (rate({c}[1m])) / sum by (job) ({g})"),
-                _ => format!("count by (instance) ({g} > 0)"),
+                4 => format!("sum by (job) (rate({c}{{{ns}}}[1m])) / sum by (job) ({g}{{{ns}}})"),
+                _ => format!("count by (instance) ({g}{{{ns}}} > 0)"),
             };
             let _ = writeln!(out, "  - record: bench:rule_{i}\n    expr: '{expr}'");
         } else {
             let expr = match i % 3 {
-                0 => format!("sum by (instance) (rate({c}[1m])) < 0"),
+                0 => format!("sum by (instance) (rate({c}{{{ns}}}[1m])) < 0"),
                 1 => format!("{g}{{pod=\"pod-{pod}\"}} > 1e12"),
-                _ => format!("sum by (pod) ({g}) > 0"),
+                _ => format!("sum by (pod) ({g}{{{ns}}}) > 0"),
             };
             let _ = writeln!(
                 out,
