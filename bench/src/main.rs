@@ -11,6 +11,7 @@ mod process;
 mod query;
 mod questions;
 mod replay;
+mod rules;
 mod subject;
 mod targets;
 
@@ -24,6 +25,8 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   compaction  --series --interval                      both merge the same blocks
   select      --series --times                         ten thousand series by a regex, decoded
   query       --series --hours --interval --times      what dashboards and rules ask
+  rules       --seconds --targets --series --recording --alerting
+                                                       what rules cost beyond scraping
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
             "compaction" => compaction::run(rest),
             "select" => query::select(rest),
             "query" => query::run(rest),
+            "rules" => rules::run(rest),
             _ => Err(HELP.to_string()),
         },
         None => Err(HELP.to_string()),

@@ -24,9 +24,15 @@ impl Slots {
 
     /// The first slot after `now`, unix milliseconds.
     pub fn after(&self, now: i64) -> i64 {
-        let now = now.saturating_mul(NANOS).saturating_sub(self.offset);
-        let base = now - now.rem_euclid(self.interval) + self.offset;
-        base.saturating_add(self.interval).div_euclid(NANOS)
+        let nanos = now.saturating_mul(NANOS).saturating_sub(self.offset);
+        let base = nanos - nanos.rem_euclid(self.interval) + self.offset;
+        let slot = base.saturating_add(self.interval).div_euclid(NANOS);
+        // A slot within this very millisecond counts as passed.
+        if slot > now {
+            slot
+        } else {
+            slot.saturating_add(self.interval / NANOS)
+        }
     }
 
     /// After an evaluation of slot `last`, at `now`: the slot to evaluate next and how many were missed meanwhile.
@@ -52,6 +58,7 @@ mod tests {
         let first = a.after(1_000_000);
         assert!(first > 1_000_000 && first <= 1_015_000);
         assert_eq!(a.after(first - 1), first);
+        assert_eq!(a.after(first), first + 15_000);
         assert_eq!(
             a.after(2_000_000).rem_euclid(15_000),
             first.rem_euclid(15_000)
