@@ -3,6 +3,7 @@
 //! Each prints a Markdown table; `bench/RESULTS.md` holds the last ones with the command that made them.
 
 mod compaction;
+mod concurrent;
 mod dataset;
 mod flags;
 mod ingest;
@@ -24,6 +25,10 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   compaction  --series --interval                      both merge the same blocks
   select      --series --times                         ten thousand series by a regex, decoded
   query       --series --hours --interval --times      what dashboards and rules ask
+  concurrent  --series --hours --interval --clients --seconds
+                                                       many clients replay a dashboard at the same time
+
+`select`, `query` and `concurrent` keep their data in target/bench from run to run; `--fresh 1` writes it anew.
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
             "compaction" => compaction::run(rest),
             "select" => query::select(rest),
             "query" => query::run(rest),
+            "concurrent" => concurrent::run(rest),
             _ => Err(HELP.to_string()),
         },
         None => Err(HELP.to_string()),
