@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{Explained, QueryError, QueryOptions, QueryResult, QueryStats, Value};
+use promql::{ErrorKind, Explained, QueryError, QueryOptions, QueryResult, QueryStats, Value};
 use storage::Queryable;
 
 use crate::control::Deadline;
@@ -193,7 +193,7 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         if api.observer.wants_ended() {
             tell(&api, &asked, &result, &timings);
         }
-        let (result, plan) = result.map_err(|e| api.limits.explain(e))?;
+        let (result, plan) = result.map_err(|e| refused(api.limits.explain(e)))?;
         let plan = plan.map(|plan| explain_json(&asked.query, &plan));
         encode(result, &common, &timings, plan)
     };
@@ -202,6 +202,14 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         Err(_) => Err(ApiError::internal(
             "the query ended unexpectedly; see the log",
         )),
+    }
+}
+
+/// What is wrong with the text itself is wrong with the parameter.
+fn refused(error: QueryError) -> ApiError {
+    match error.kind {
+        ErrorKind::BadData => ApiError::parameter("query", error.message),
+        _ => error.into(),
     }
 }
 
