@@ -438,7 +438,7 @@ fn evaluate(
     out: &mut Frame,
 ) {
     let plain = bounds.hists.is_empty() && window.extension == Extension::None;
-    if plain && columns.starts.is_empty() {
+    if plain && columns.starts.is_empty() && env.options.optimize {
         let input = sliding::Input {
             times: &columns.times,
             values: &columns.values,
