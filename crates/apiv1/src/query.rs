@@ -177,6 +177,8 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         });
     };
     let queue = api.clock.monotonic().saturating_sub(started);
+    let times = (asked.start, asked.end, asked.step);
+    let light = !common.explain && api.engine.is_light(&*api.queryable, &asked.query, times);
     let work = move || {
         let running = api.observer.begin(&asked.query);
         let began = api.clock.monotonic();
@@ -197,12 +199,17 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         let plan = plan.map(|plan| explain_json(&asked.query, &plan));
         encode(result, &common, &timings, plan)
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(handled) => handled,
-        Err(_) => Err(ApiError::internal(
+    let ended = if light {
+        // Waking another thread, and being woken by it, would take longer than the query.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+    } else {
+        tokio::task::spawn_blocking(work).await.ok()
+    };
+    ended.unwrap_or_else(|| {
+        Err(ApiError::internal(
             "the query ended unexpectedly; see the log",
-        )),
-    }
+        ))
+    })
 }
 
 /// What is wrong with the text itself is wrong with the parameter.
