@@ -3,6 +3,7 @@
 //! Each prints a Markdown table; `bench/RESULTS.md` holds the last ones with the command that made them.
 
 mod compaction;
+mod concurrent;
 mod dataset;
 mod flags;
 mod ingest;
@@ -27,6 +28,10 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   query       --series --hours --interval --times      what dashboards and rules ask
   rules       --seconds --targets --series --recording --alerting
                                                        what rules cost beyond scraping
+  concurrent  --series --hours --interval --clients --seconds
+                                                       many clients replay a dashboard at the same time
+
+`select`, `query` and `concurrent` keep their data in target/bench from run to run; `--fresh 1` writes it anew.
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
             "select" => query::select(rest),
             "query" => query::run(rest),
             "rules" => rules::run(rest),
+            "concurrent" => concurrent::run(rest),
             _ => Err(HELP.to_string()),
         },
         None => Err(HELP.to_string()),

@@ -154,3 +154,43 @@ impl Question {
         }
     }
 }
+
+/// The panels of a dashboard as `bench concurrent` replays it: mostly one namespace or host, a few overviews.
+pub const DASHBOARD: [Question; 12] = [
+    range(
+        "sum by (namespace) (rate(bench_requests_1_total{namespace=\"ns-3\"}[5m]))",
+        1,
+        15,
+    ),
+    range(
+        "histogram_quantile(0.99, sum by (le) (rate(bench_latency_1_seconds_bucket{namespace=\"ns-3\"}[5m])))",
+        1,
+        15,
+    ),
+    range(
+        "topk(5, sum by (pod) (rate(bench_requests_5_total{namespace=\"ns-4\"}[5m])))",
+        1,
+        30,
+    ),
+    range("bench_gauge_2{instance=\"host-7\"}", 1, 15),
+    range(
+        "avg by (instance) (bench_gauge_4{namespace=\"ns-5\"})",
+        6,
+        60,
+    ),
+    range(
+        "max_over_time(bench_gauge_5{instance=\"host-9\"}[10m])",
+        6,
+        60,
+    ),
+    range("sum(rate(bench_requests_2_total[5m]))", 1, 30),
+    range(
+        "sum by (code) (increase(bench_requests_3_total{namespace=~\"ns-1.*\"}[5m]))",
+        3,
+        60,
+    ),
+    range("count by (namespace) (bench_gauge_7 > 500)", 1, 60),
+    range("absent(bench_gauge_1{namespace=\"nowhere\"})", 1, 60),
+    instant("sum by (namespace) (rate(bench_requests_1_total[5m]))"),
+    instant("bench_gauge_1{instance=\"host-1\",code=\"203\"}"),
+];

@@ -36,6 +36,10 @@ impl Queryable for LateDb {
             None => Err(StorageError::NotReady),
         }
     }
+
+    fn at_most(&self, range: TimeRange, matchers: &[Matcher]) -> Option<u64> {
+        self.get()?.at_most(range, matchers)
+    }
 }
 
 /// What takes samples, once it is open.

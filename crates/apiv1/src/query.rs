@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use promql::{Explained, QueryError, QueryOptions, QueryResult, QueryStats, Value};
+use promql::{ErrorKind, Explained, QueryError, QueryOptions, QueryResult, QueryStats, Value};
 use storage::Queryable;
 
 use crate::control::Deadline;
@@ -177,6 +177,8 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         });
     };
     let queue = api.clock.monotonic().saturating_sub(started);
+    let times = (asked.start, asked.end, asked.step);
+    let light = !common.explain && api.engine.is_light(&*api.queryable, &asked.query, times);
     let work = move || {
         let running = api.observer.begin(&asked.query);
         let began = api.clock.monotonic();
@@ -193,15 +195,28 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         if api.observer.wants_ended() {
             tell(&api, &asked, &result, &timings);
         }
-        let (result, plan) = result.map_err(|e| api.limits.explain(e))?;
+        let (result, plan) = result.map_err(|e| refused(api.limits.explain(e)))?;
         let plan = plan.map(|plan| explain_json(&asked.query, &plan));
         encode(result, &common, &timings, plan)
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(handled) => handled,
-        Err(_) => Err(ApiError::internal(
+    let ended = if light {
+        // Waking another thread, and being woken by it, would take longer than the query.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+    } else {
+        tokio::task::spawn_blocking(work).await.ok()
+    };
+    ended.unwrap_or_else(|| {
+        Err(ApiError::internal(
             "the query ended unexpectedly; see the log",
-        )),
+        ))
+    })
+}
+
+/// What is wrong with the text itself is wrong with the parameter.
+fn refused(error: QueryError) -> ApiError {
+    match error.kind {
+        ErrorKind::BadData => ApiError::parameter("query", error.message),
+        _ => error.into(),
     }
 }
 

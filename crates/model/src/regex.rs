@@ -45,6 +45,24 @@ enum Plan {
     Regex(Regex),
 }
 
+/// The first repetition that Go refuses: none may ask for more than a thousand.
+fn refused_count(hir: &Hir) -> Option<String> {
+    const MOST: u32 = 1000;
+    match hir.kind() {
+        HirKind::Repetition(r) if r.min > MOST || r.max.is_some_and(|max| max > MOST) => {
+            Some(match r.max {
+                Some(max) if max == r.min => format!("{{{max}}}"),
+                Some(max) => format!("{{{},{max}}}", r.min),
+                None => format!("{{{},}}", r.min),
+            })
+        }
+        HirKind::Repetition(r) => refused_count(&r.sub),
+        HirKind::Capture(c) => refused_count(&c.sub),
+        HirKind::Concat(all) | HirKind::Alternation(all) => all.iter().find_map(refused_count),
+        _ => None,
+    }
+}
+
 impl FastRegex {
     /// Compiles `pattern` as upstream does: `^(?s:pattern)$`.
     pub fn new(pattern: &str) -> Result<FastRegex, RegexError> {
@@ -57,6 +75,11 @@ impl FastRegex {
         let hir = parser
             .parse(&translated)
             .map_err(|e| refused(describe(&e, pattern)))?;
+        if let Some(count) = refused_count(&hir) {
+            return Err(refused(format!(
+                "error parsing regexp: invalid repeat count: `{count}`"
+            )));
+        }
         let set = literal_set(&hir).map(|mut set| {
             set.sort_unstable();
             set.dedup();

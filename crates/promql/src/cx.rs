@@ -32,6 +32,8 @@ pub(crate) struct Cx<'q> {
     pub per_step_stats: bool,
     /// What each operator did, by the address of its node; only for explained queries.
     pub meters: Option<RefCell<HashMap<usize, Meter>>>,
+    /// Bytes of label values that functions wrote.
+    pub label_bytes: Cell<usize>,
     countdown: Cell<u32>,
 }
 
@@ -55,6 +57,7 @@ impl<'q> Cx<'q> {
             shared: RefCell::new(plan.shared.iter().map(|_| None).collect()),
             per_step_stats: false,
             meters: None,
+            label_bytes: Cell::new(0),
             countdown: Cell::new(0),
         }
     }

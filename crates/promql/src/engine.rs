@@ -20,6 +20,11 @@ use crate::value::{QueryResult, Value};
 /// Steps a range query may have; the HTTP API allows far fewer.
 const STEPS_MAX: usize = 50_000_000;
 
+/// What [`Engine::is_light`] goes by: bytes of text, steps, and series times hours.
+const LIGHT_TEXT: usize = 1_000;
+const LIGHT_STEPS: usize = 1_000;
+const LIGHT_WEIGHT: u64 = 64;
+
 /// Evaluates queries. Holds options only: one engine serves any number of threads.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -156,6 +161,58 @@ impl Engine {
             _ => self.range_explained(storage, query, times, options, control, slot)?,
         };
         Ok((result, explained))
+    }
+
+    /// Whether a query is so small that handing it to another thread would cost more than answering it: few series, few
+    /// steps, no subqueries. `times` as in [`Engine::explain_with`]. Says no where storage cannot tell.
+    pub fn is_light(&self, storage: &dyn Queryable, query: &str, times: (i64, i64, i64)) -> bool {
+        let (start, end, step) = times;
+        let steps = match step {
+            ..=0 => 1,
+            _ => Grid::new(start, end, step).n,
+        };
+        // Patterns may take long to compile.
+        let patterns = query.contains('~') || query.contains("label_replace");
+        query.len() <= LIGHT_TEXT
+            && !patterns
+            && steps <= LIGHT_STEPS
+            && self.weight(storage, query, times) <= LIGHT_WEIGHT
+    }
+
+    /// Series of all selectors, each for every hour it is read.
+    fn weight(&self, storage: &dyn Queryable, query: &str, times: (i64, i64, i64)) -> u64 {
+        let (start, end, step) = times;
+        let end = if step > 0 { end } else { start };
+        let grid = Grid::new(start, end, step.max(1));
+        let Ok(prepared) = self.prepare_range(query, grid, start, end, step) else {
+            return 0;
+        };
+        let mut weight = 0u64;
+        prepared.expr.visit(&mut |e| {
+            let (selector, range_ms) = match e {
+                Expr::Vector(v) => (&**v, self.options.lookback_delta_ms),
+                Expr::Matrix(m) => (&m.selector, m.range_ms),
+                Expr::Subquery(_) => {
+                    weight = u64::MAX;
+                    return;
+                }
+                _ => return,
+            };
+            let first = start
+                .saturating_sub(range_ms)
+                .saturating_sub(selector.shift.offset_ms);
+            let last = end.saturating_sub(selector.shift.offset_ms);
+            let fixed = selector.shift.has_at();
+            let range = TimeRange {
+                min: if fixed { i64::MIN } else { first },
+                max: if fixed { i64::MAX } else { last },
+            };
+            let series = storage.at_most(range, &selector.matchers);
+            let hours = last.abs_diff(first) / 3_600_000 + 1;
+            let own = series.map_or(u64::MAX, |series| series.saturating_mul(hours));
+            weight = weight.saturating_add(own);
+        });
+        weight
     }
 
     /// Evaluates a query at every step from `start_ms` to at most `end_ms`.

@@ -21,7 +21,7 @@ pub struct EngineOptions {
     pub use_start_timestamps: bool,
     /// `__type__` labels are there and tell counters from other metrics.
     pub type_and_unit_labels: bool,
-    /// Plan rewrites; switched off only to test them.
+    /// Plan rewrites and windows that slide; switched off only to test them.
     pub optimize: bool,
 }
 

@@ -9,12 +9,13 @@ mod regression;
 mod sliding;
 mod start_time;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use model::Labels;
 use promql_syntax::PosRange;
 use storage::Series;
 
+use crate::control::{Control, Stop};
 use crate::cx::Cx;
 use crate::error::{QueryError, Res};
 use crate::frame::{Frame, Hist, hist_samples};
@@ -72,9 +73,35 @@ pub(crate) struct Env<'a> {
     /// Values of the scalar arguments, one list each.
     pub params: &'a [Vec<f64>],
     notes: RefCell<Vec<(Note, PosRange)>>,
+    control: &'a dyn Control,
+    /// Samples that may still be looked at before the control is asked again.
+    left: Cell<usize>,
+    stopped: Cell<Option<Stop>>,
 }
 
+/// Samples looked at between two looks at the control.
+const CHECK_EVERY: usize = 1 << 20;
+
 impl Env<'_> {
+    /// Whether to go on, after looking at so many samples: one series may hold work for hours.
+    #[inline]
+    pub fn go_on(&self, samples: usize) -> bool {
+        match self.left.get().checked_sub(samples + 1) {
+            Some(left) => {
+                self.left.set(left);
+                true
+            }
+            None => {
+                self.left.set(CHECK_EVERY);
+                let stop = self.control.stop();
+                if stop.is_some() {
+                    self.stopped.set(stop);
+                }
+                stop.is_none()
+            }
+        }
+    }
+
     pub fn note(&self, note: Note) {
         self.note_at(note, self.pos);
     }
@@ -124,6 +151,7 @@ pub(crate) struct WindowLeaf<'q> {
     args_pos: PosRange,
     params: Vec<Vec<f64>>,
     wanted: Wanted,
+    control: &'q dyn Control,
 }
 
 /// Starts a range function.
@@ -161,6 +189,7 @@ pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
             starts: false,
             skip_buckets: false,
         },
+        control: cx.control,
     };
     let input: Box<dyn Stream + 'q> = match &window.source {
         Source::Series(select) => {
@@ -207,10 +236,16 @@ fn wanted(select: &crate::plan::Select, cx: &Cx<'_>) -> Wanted {
 
 impl WindowLeaf<'_> {
     /// The function's values over the columns at hand.
-    fn over(&self, scratch: &mut Scratch, labels: Labels, out: &mut Frame, told: &mut Told) {
+    fn over(
+        &self,
+        scratch: &mut Scratch,
+        labels: Labels,
+        out: &mut Frame,
+        told: &mut Told,
+    ) -> Res<()> {
         out.reset(self.grid.n);
         if scratch.columns.is_empty() {
-            return;
+            return Ok(());
         }
         let env = Env {
             options: self.options,
@@ -223,14 +258,21 @@ impl WindowLeaf<'_> {
             args_pos: self.args_pos,
             params: &self.params,
             notes: RefCell::default(),
+            control: self.control,
+            left: Cell::new(CHECK_EVERY),
+            stopped: Cell::new(None),
         };
         let Scratch { columns, bounds } = scratch;
         bounds.slide(columns, self.window, &self.grid, self.lookback);
         self.count(bounds, columns, told);
         evaluate(&env, columns, bounds, &self.grid, self.window, out);
+        if let Some(stop) = env.stopped.get() {
+            return Err(stop.into());
+        }
         told.notes.append(&mut env.notes.into_inner());
         out.labels = env.labels;
         out.drop_name = !matches!(self.func, "last_over_time" | "first_over_time");
+        Ok(())
     }
 
     /// Counts samples the windows hold for the statistics.
@@ -238,14 +280,16 @@ impl WindowLeaf<'_> {
         if self.per_step {
             told.per_step.resize(self.grid.n, 0);
         }
+        // What the first so many histograms count as.
+        let mut up_to = vec![0u64];
+        for h in &columns.hists {
+            up_to.push(up_to.last().copied().unwrap_or(0) + hist_samples(h) as u64);
+        }
         for i in 0..self.grid.n {
             let (lo, hi) = bounds.floats[i];
             let mut n = u64::from(hi - lo);
             if let Some((lo, hi)) = bounds.hists.get(i) {
-                n += columns.hists[*lo as usize..*hi as usize]
-                    .iter()
-                    .map(|h| hist_samples(h) as u64)
-                    .sum::<u64>();
+                n += up_to[*hi as usize] - up_to[*lo as usize];
             }
             told.queryable += n;
             if self.per_step {
@@ -265,8 +309,7 @@ impl Leaf for WindowLeaf<'_> {
     ) -> Res<()> {
         scratch.columns.load(series, &self.wanted)?;
         told.read += scratch.columns.len() as u64;
-        self.over(scratch, series.labels.clone(), out, told);
-        Ok(())
+        self.over(scratch, series.labels.clone(), out, told)
     }
 }
 
@@ -287,7 +330,7 @@ impl Stream for SubqueryStream<'_> {
             self.scratch.columns.load_frame(&self.frame, &self.inner);
             let mut told = Told::default();
             let labels = self.frame.labels.clone();
-            self.leaf.over(&mut self.scratch, labels, out, &mut told);
+            self.leaf.over(&mut self.scratch, labels, out, &mut told)?;
             absorb(&mut told, &self.leaf.grid, self.cx);
             if !out.is_blank() {
                 out.drop_name |= self.frame.drop_name;
@@ -395,7 +438,7 @@ fn evaluate(
     out: &mut Frame,
 ) {
     let plain = bounds.hists.is_empty() && window.extension == Extension::None;
-    if plain && columns.starts.is_empty() {
+    if plain && columns.starts.is_empty() && env.options.optimize {
         let input = sliding::Input {
             times: &columns.times,
             values: &columns.values,
@@ -412,6 +455,9 @@ fn evaluate(
         let (hlo, hhi) = bounds.hists.get(step).copied().unwrap_or((0, 0));
         if lo == hi && hlo == hhi {
             continue;
+        }
+        if !env.go_on((hi - lo + hhi - hlo) as usize) {
+            return;
         }
         let (from, to) = ends(window, grid, step);
         let part = |list: &[i64], lo: u32, hi: u32| -> std::ops::Range<usize> {

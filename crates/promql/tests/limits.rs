@@ -161,6 +161,79 @@ fn annotations_are_cut_for_display() {
     assert_eq!(shown.infos, ["one"]);
 }
 
+/// What would take forever, or all memory, and the words it is refused with.
+#[test]
+fn runaways_hit_a_limit() {
+    let options = QueryOptions::default();
+    let mut doubled = "x".to_string();
+    for _ in 0..30 {
+        doubled = format!("label_join({doubled}, \"i\", \"\", \"i\", \"i\")");
+    }
+    let tripled = format!(
+        "label_replace(x, \"i\", \"{}\", \"i\", \"(.*)\")",
+        "$1".repeat(40_000)
+    );
+    let deep =
+        |open: &str, close: &str, n: usize| format!("{}x{}", open.repeat(n), close.repeat(n));
+    for (query, words) in [
+        (doubled, "a label value of"),
+        (tripled, "a label value of"),
+        (deep("(", ")", 100_000), "nested"),
+        (deep("-", "", 100_000), "nested"),
+        (deep("sum(", ")", 100_000), "nested"),
+        (deep("x + ", "", 100_000), "nested"),
+        ("x[1000000y]".into(), "out of range"),
+        ("x[100y:1ms]".into(), "too many samples"),
+        ("x offset 1000000y".into(), "out of range"),
+        ("x{i=~\"((((a{100}){100}){100}){100})\"}".into(), "regexp"),
+        (format!("x{{i=~\"{}\"}}", "(".repeat(5_000)), "regexp"),
+        ("x{i=~\"a{1001}\"}".into(), "regexp"),
+    ] {
+        let shown: String = query.chars().take(60).collect();
+        let error = engine(0, 0)
+            .instant(&storage(), &query, 600_000, &options)
+            .expect_err(&shown);
+        assert!(error.message.contains(words), "{shown}: {}", error.message);
+        // The pattern is named; nothing else is long.
+        assert!(
+            error.message.len() < query.len() + 500,
+            "{shown}: a long message"
+        );
+    }
+    // As many steps as the engine takes at most, and more.
+    let steps = engine(1_000_000, 0).range(&storage(), "x", 0, 60_000_000_000, 1, &options);
+    assert!(steps.unwrap_err().message.contains("too many samples"));
+}
+
+/// One series with work for hours, which no look between series would end.
+#[test]
+fn one_long_series_can_be_stopped() {
+    let control = StopAfter(AtomicU64::new(0), 10, Stop::TimedOut);
+    for function in [
+        "quantile_over_time(0.5, ",
+        "mad_over_time(",
+        "deriv(",
+        "stddev_over_time(",
+    ] {
+        let query = format!("{function}time()[30d:1s])").replace("time()[", "vector(time())[");
+        let all = EngineOptions {
+            parser: promql_syntax::ParserOptions::all(),
+            ..EngineOptions::default()
+        };
+        let times = (0, 100_000_000, 10_000);
+        let error = Engine::new(all)
+            .range_with(
+                &storage(),
+                &query,
+                times,
+                &QueryOptions::default(),
+                &control,
+            )
+            .expect_err("stopped");
+        assert_eq!(error.kind, ErrorKind::Timeout, "{query}: {}", error.message);
+    }
+}
+
 #[test]
 fn plans_are_explained() {
     let query =

@@ -160,6 +160,13 @@ pub struct Answer<T> {
 pub trait Queryable: Send + Sync {
     /// A consistent view of `range`.
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, StorageError>;
+
+    /// How many series of `range` may fulfil all matchers, at most; cheap to tell, or `None`. A series that lies in several
+    /// places may count in each.
+    fn at_most(&self, range: TimeRange, matchers: &[Matcher]) -> Option<u64> {
+        let _ = (range, matchers);
+        None
+    }
 }
 
 /// A consistent view of a time range.

@@ -214,6 +214,11 @@ impl Block {
         matching::series(self, matchers)
     }
 
+    /// How many series may fulfil all matchers.
+    pub(crate) fn at_most(&self, matchers: &[Matcher]) -> Option<u64> {
+        matching::at_most(self, matchers)
+    }
+
     /// Deletes samples of a range from the series that fulfil all matchers.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), DbError> {
         let mut tombstones = (*self.tombstones()).clone();
@@ -315,7 +320,11 @@ impl LabelIndex for Block {
     fn count(&self, name: &str, values: &[&str]) -> Result<u64, DbError> {
         let mut count = 0;
         for value in values {
-            count += self.list(name, value)?.len() as u64;
+            let found = self.index.postings_offset(name, value);
+            if let Some(offset) = found.map_err(|err| self.bad_index(err))? {
+                let len = self.index.postings_len(offset);
+                count += len.map_err(|err| self.bad_index(err))?;
+            }
         }
         Ok(count)
     }

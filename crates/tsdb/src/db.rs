@@ -228,6 +228,17 @@ impl Queryable for Db {
             head,
         )))
     }
+
+    fn at_most(&self, range: TimeRange, matchers: &[Matcher]) -> Option<u64> {
+        let mut all = 0;
+        if self.head.overlaps(range) {
+            all += self.head.at_most(matchers)?;
+        }
+        for block in self.overlapping(range) {
+            all += block.at_most(matchers)?;
+        }
+        Some(all)
+    }
 }
 
 /// Takes nothing: the database is closed.

@@ -63,6 +63,22 @@ fn accepted(index: &dyn LabelIndex, m: &Matcher) -> Result<RoaringBitmap, DbErro
     }
 }
 
+/// How many series may fulfil all matchers, going by their equalities; `None` without one.
+pub(crate) fn at_most(index: &dyn LabelIndex, matchers: &[Matcher]) -> Option<u64> {
+    /// Sets of this size are worth intersecting: smaller ones are small enough, larger ones take long.
+    const WORTH: std::ops::Range<u64> = 32..20_000;
+    let is_equality = |m: &&Matcher| m.op() == MatchOp::Equal && !m.value().is_empty();
+    let equal: Vec<Matcher> = matchers.iter().filter(is_equality).cloned().collect();
+    let counts = equal
+        .iter()
+        .map(|m| index.count(m.name(), &[m.value()]).ok());
+    let least = counts.flatten().min()?;
+    if equal.len() > 1 && WORTH.contains(&least) {
+        return series(index, &equal).ok().map(|found| found.len());
+    }
+    Some(least)
+}
+
 /// Equalities by how little they leave, then all others as they were given.
 fn most_selective_first<'a>(
     index: &dyn LabelIndex,

@@ -403,6 +403,21 @@ impl IndexReader {
         }
     }
 
+    /// How many references the posting list at an offset says it has; nothing is checked.
+    pub fn postings_len(&self, offset: u64) -> Result<u64, IndexError> {
+        let size = IndexError::Size {
+            section: "postings",
+            offset,
+        };
+        let start = usize::try_from(offset).map_err(|_| size.clone())?;
+        let mut fields = Fields::at(&self.file, start).map_err(|_| size.clone())?;
+        let mut read = || {
+            fields.be32()?;
+            fields.be32()
+        };
+        read().map(u64::from).map_err(|_| size)
+    }
+
     /// Series with a label value.
     pub fn postings(&self, name: &str, value: &str) -> Result<Postings, IndexError> {
         match self.postings_offset(name, value)? {

@@ -13,13 +13,36 @@ use crate::guard::Guard;
 use crate::plan::{Call, Node};
 use crate::stream::{Mapped, Stream, open as open_stream};
 
+/// The longest value a label is given.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+/// The most bytes that label functions of one query may write in all.
+const QUERY_BYTES_MAX: usize = 512 << 20;
+
+/// Counts a value about to be made; refuses those that nobody wants: each nested call could double the last one's.
+fn count_value(call: &Call, cx: &Cx<'_>, bytes: usize) -> Res<()> {
+    let name = call.func.name;
+    if bytes > VALUE_BYTES_MAX {
+        return Err(QueryError::execution(format!(
+            "{name}(): a label value of {bytes} bytes, at most {VALUE_BYTES_MAX} are made"
+        )));
+    }
+    let made = cx.label_bytes.get() + bytes;
+    cx.label_bytes.set(made);
+    if made > QUERY_BYTES_MAX {
+        return Err(QueryError::execution(format!(
+            "{name}(): more than {QUERY_BYTES_MAX} bytes of label values in one query"
+        )));
+    }
+    Ok(())
+}
+
 /// Applies `change` to the labels of every series; writing the name makes it stay.
 fn relabelled<'q>(
     call: &'q Call,
     grid: Grid,
     cx: &'q Cx<'q>,
     dst: &'q str,
-    mut change: impl FnMut(&Labels) -> Option<Labels> + 'q,
+    mut change: impl FnMut(&Labels) -> Res<Option<Labels>> + 'q,
 ) -> Res<Box<dyn Stream + 'q>> {
     let mut guard = Guard::strict();
     Ok(Box::new(Mapped {
@@ -28,7 +51,7 @@ fn relabelled<'q>(
             if !cx.options.delayed_name_removal {
                 frame.settle();
             }
-            if let Some(labels) = change(&frame.labels) {
+            if let Some(labels) = change(&frame.labels)? {
                 frame.labels = labels;
                 if dst == METRIC_NAME {
                     frame.drop_name = false;
@@ -71,13 +94,19 @@ pub(super) fn replace<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box
         .map_err(|_| invalid())?;
     check_name(call, 1, "destination")?;
     let replacement = library_template(replacement);
+    let inserts = replacement.matches('$').count();
     relabelled(call, grid, cx, dst, move |labels| {
-        let captures = regex.captures(labels.get(src).unwrap_or(""))?;
+        let source = labels.get(src).unwrap_or("");
+        let Some(captures) = regex.captures(source) else {
+            return Ok(None);
+        };
+        let at_most = replacement.len() + source.len() * inserts;
+        count_value(call, cx, at_most)?;
         let mut value = String::new();
         captures.expand(&replacement, &mut value);
         let mut builder = LabelsBuilder::new(labels);
         builder.set(dst.to_string(), value);
-        Some(builder.build())
+        Ok(Some(builder.build()))
     })
 }
 
@@ -132,9 +161,12 @@ pub(super) fn join<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
             .iter()
             .map(|s| labels.get(s).unwrap_or(""))
             .collect();
+        let separators = separator.len() * parts.len().saturating_sub(1);
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>() + separators;
+        count_value(call, cx, bytes)?;
         let mut builder = LabelsBuilder::new(labels);
         builder.set(dst.to_string(), parts.join(separator));
-        Some(builder.build())
+        Ok(Some(builder.build()))
     })
 }
 

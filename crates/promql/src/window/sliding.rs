@@ -111,8 +111,14 @@ fn rates(env: &Env<'_>, input: &Input<'_>, grid: &Grid, window: &Window, out: &m
             while resets.get(next_reset).is_some_and(|e| *e as usize <= lo) {
                 next_reset += 1;
             }
-            for e in resets[next_reset..].iter().take_while(|e| *e < hi) {
+            let before = resets[next_reset..].iter().take_while(|e| *e < hi);
+            let mut found = 0;
+            for e in before {
                 result += input.values[*e as usize - 1];
+                found += 1;
+            }
+            if !env.go_on(found) {
+                return;
             }
         }
         let (from, to) = ends(window, grid, step);
@@ -214,6 +220,9 @@ impl Prefix {
 fn sums(env: &Env<'_>, input: &Input<'_>, out: &mut Frame) {
     let mean = env.func == "avg_over_time";
     let plain = |lo: usize, hi: usize| {
+        if !env.go_on(hi - lo) {
+            return f64::NAN;
+        }
         let values = &input.values[lo..hi];
         if mean { avg_of(values) } else { sum_of(values) }
     };

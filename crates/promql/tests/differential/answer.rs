@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use promql::{QueryError, QueryResult, SampleValue, Value};
 use serde_json::Value as Json;
 
 pub type Labels = BTreeMap<String, String>;
@@ -16,52 +15,8 @@ pub enum Answer {
     Error(String, String),
 }
 
-fn labels_of(labels: &model::Labels) -> Labels {
-    let pairs = labels.iter();
-    pairs.map(|(n, v)| (n.to_string(), v.to_string())).collect()
-}
-
-/// Ours.
-pub fn ours(result: Result<QueryResult, QueryError>) -> Answer {
-    let result = match result {
-        Ok(result) => result,
-        Err(e) => {
-            let kind = match e.kind {
-                promql::ErrorKind::BadData => "bad_data",
-                promql::ErrorKind::Execution => "execution",
-                promql::ErrorKind::Timeout => "timeout",
-                promql::ErrorKind::Canceled => "canceled",
-                promql::ErrorKind::Internal => "internal",
-            };
-            return Answer::Error(kind.to_string(), e.message);
-        }
-    };
-    let mut series = BTreeMap::new();
-    match result.value {
-        Value::Scalar(t, v) => {
-            series.insert(Labels::new(), Points::from([(t, v)]));
-        }
-        Value::String(..) => {}
-        Value::Vector(samples) => {
-            for sample in samples {
-                let SampleValue::Float(v) = sample.value else {
-                    panic!("a histogram out of floats: {}", sample.labels);
-                };
-                series.insert(labels_of(&sample.labels), Points::from([(sample.t, v)]));
-            }
-        }
-        Value::Matrix(all) => {
-            for one in all {
-                assert!(one.histograms.is_empty(), "a histogram out of floats");
-                series.insert(labels_of(&one.labels), one.floats.into_iter().collect());
-            }
-        }
-    }
-    Answer::Series(series)
-}
-
-/// Theirs, from the answer's body.
-pub fn theirs(body: &str) -> Answer {
+/// Out of the body of an answer.
+pub fn read(body: &str) -> Answer {
     let json: Json = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}"));
     let text = |value: &Json| value.as_str().unwrap_or_default().to_string();
     if json["status"] != "success" {

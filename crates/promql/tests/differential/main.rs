@@ -2,7 +2,9 @@
 
 mod answer;
 mod data;
+mod engine;
 mod generator;
+mod known;
 
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use answer::{Answer, difference};
 use env::sim::SimClock;
 use generator::{Generator, Times};
+use known::known;
 use promql::{Engine, EngineOptions, QueryOptions};
 use testkit::child::Running;
 use testkit::connection::Connection;
@@ -18,33 +21,6 @@ use testkit::http::escape;
 
 /// Six seconds where nothing is optimized.
 const QUERIES: usize = 8000;
-
-/// What version 2.42 does in another way than later ones, which ours follows. Left-closed windows are not among these:
-/// the generator keeps samples off the borders.
-fn known(query: &str, why: &str) -> Option<&'static str> {
-    let has = |words: &[&str]| words.iter().any(|word| query.contains(word));
-    // Resets to zero, or values around zero that are no counters.
-    let near_zero = has(&["small_total", "temp", "size", "odd", ":"]);
-    if has(&["topk", "bottomk"]) {
-        return Some("topk: of equal values another one is the k-th");
-    }
-    if has(&["stddev", "stdvar"]) && why.contains("NaN") {
-        return Some("stddev: where the first value is infinite or NaN, 2.42 gives 0");
-    }
-    if has(&["atan2"]) {
-        return Some("atan2: 2.42 keeps the name, and so finds series equal or not");
-    }
-    if has(&["predict_linear"]) && has(&["@"]) {
-        return Some("predict_linear: 2.42 predicts from the fixed time of @ at all steps");
-    }
-    if has(&["timestamp"]) && has(&["@ start() offset"]) {
-        return Some("timestamp: upstream forgets the offset beside @");
-    }
-    if has(&["rate(", "increase("]) && near_zero {
-        return Some("rate: 2.42 limits the way to zero before the way to the border");
-    }
-    None
-}
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
@@ -112,8 +88,8 @@ fn same_answers_as_the_real_prometheus() {
                 format!("/api/v1/query_range?query={escaped}&start={start}&end={end}&step={step}"),
             ),
         };
-        let ours = answer::ours(result);
-        let theirs = answer::theirs(&connection.get(&path).body);
+        let ours = engine::read(result);
+        let theirs = answer::read(&connection.get(&path).body);
         let Some(why) = difference(&query, &ours, &theirs) else {
             equal += 1;
             match ours {

@@ -201,6 +201,13 @@ impl HeadReader {
 }
 
 impl Head {
+    /// How many series may fulfil all matchers.
+    pub(crate) fn at_most(&self, matchers: &[Matcher]) -> Option<u64> {
+        let postings = self.postings.read();
+        let symbols = self.symbols.read();
+        matching::at_most(&HeadIndex { postings, symbols }, matchers)
+    }
+
     /// Whether a reader of `range` finds anything here.
     pub(crate) fn overlaps(&self, range: TimeRange) -> bool {
         let late = (self.late_min.load(Relaxed), self.late_max.load(Relaxed));

@@ -1,0 +1,152 @@
+//! Both servers over the same folder, asked the same over HTTP: answers, errors, warnings.
+
+#[path = "../../../crates/promql/tests/differential/answer.rs"]
+mod answer;
+#[path = "../../../crates/promql/tests/differential/data.rs"]
+mod data;
+#[path = "../../../crates/promql/tests/differential/generator.rs"]
+mod generator;
+#[path = "../../../crates/promql/tests/differential/known.rs"]
+mod known;
+
+use std::path::Path;
+use std::process::Command;
+
+use answer::{Answer, difference};
+use generator::{Generator, Times};
+use known::known;
+use serde_json::Value;
+use testkit::child::Running;
+use testkit::connection::Connection;
+use testkit::http::escape;
+
+const QUERIES: usize = 2500;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() != "lock" {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+fn start(mut command: Command, folder: &Path, data: &Path) -> (Running, Connection) {
+    let config = folder.join("prometheus.yml");
+    std::fs::write(&config, "scrape_configs: []\n").expect("a configuration");
+    let port = testkit::free_port();
+    command.args([
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", data.display()),
+        "--storage.tsdb.retention.time=50y".to_string(),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+    ]);
+    let running = Running::start(&mut command);
+    testkit::http::wait_for(port, "/-/ready", |answer| answer.status == 200);
+    (running, Connection::open(port))
+}
+
+fn path(query: &str, times: Times) -> String {
+    let query = escape(query);
+    match times {
+        Times::Instant(time) => format!("/api/v1/query?query={query}&time={time}"),
+        Times::Range(start, end, step) => {
+            format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={step}")
+        }
+    }
+}
+
+/// What both say besides series: the status code, and for syntax errors where they are.
+fn manner(times: Times, status: u16, body: &Value) -> (u16, String, Option<String>) {
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_string();
+    let error = text("error");
+    // Before errors of range queries, 2.42 leaves the parameter's name out; later versions do not.
+    let error = match times {
+        Times::Range(..) => error.trim_start_matches("invalid parameter \"query\": "),
+        Times::Instant(_) => &error,
+    };
+    let place = error
+        .split_once(": parse error")
+        .map(|(place, _)| place.to_string());
+    (status, text("status"), place)
+}
+
+/// Version 2.42 knows warnings of storage only; what ours warns of has to be what later versions warn of.
+fn wrong_notes(ours: &Value, theirs: &Value) -> Option<String> {
+    let all = |body: &Value, name: &str| -> Vec<String> {
+        let list = body[name].as_array().into_iter().flatten();
+        list.filter_map(|note| note.as_str().map(str::to_string))
+            .collect()
+    };
+    for (name, kind) in [("warnings", "PromQL warning: "), ("infos", "PromQL info: ")] {
+        let (mine, others) = (all(ours, name), all(theirs, name));
+        let odd = mine
+            .iter()
+            .find(|note| !note.starts_with(kind) && !others.contains(note));
+        let lacking = others.iter().find(|note| !mine.contains(note));
+        if odd.is_some() || lacking.is_some() {
+            return Some(format!("{name}: {mine:?} and {others:?}"));
+        }
+    }
+    None
+}
+
+#[test]
+fn both_servers_answer_the_same() {
+    let Some(program) = testkit::peers::find("prometheus") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mine, others) = (folder.path().join("mine"), folder.path().join("others"));
+    let mut random = Generator::new(7);
+    data::write(&mine, &mut random);
+    copy(&mine, &others);
+    let mut titan = Command::new(env!("CARGO_BIN_EXE_titan"));
+    titan.arg("prometheus");
+    let (server, mut ours) = start(titan, folder.path(), &mine);
+    let (peer, mut theirs) = start(Command::new(program), folder.path(), &others);
+
+    let (mut equal, mut failing, mut excused, mut different) = (0, 0, 0, 0);
+    for _ in 0..QUERIES {
+        let (query, times) = (random.query(), random.times());
+        let path = path(&query, times);
+        let (a, b) = (ours.get(&path), theirs.get(&path));
+        let json = |body: &str| -> Value {
+            serde_json::from_str(body).unwrap_or_else(|e| panic!("{query}: {e}: {body}"))
+        };
+        let (x, y) = (json(&a.body), json(&b.body));
+        let (first, second) = (answer::read(&a.body), answer::read(&b.body));
+        let why = difference(&query, &first, &second).or_else(|| {
+            let (mine, others) = (manner(times, a.status, &x), manner(times, b.status, &y));
+            (mine != others)
+                .then(|| format!("{mine:?} and {others:?}; {} and {}", x["error"], y["error"]))
+        });
+        match why {
+            Some(why) if known(&query, &why).is_some() => excused += 1,
+            Some(why) => {
+                different += 1;
+                eprintln!("{query}\n  {times:?}\n  {why:.600}");
+            }
+            None => {
+                equal += 1;
+                failing += usize::from(matches!(first, Answer::Error(..)));
+            }
+        }
+        if let Some(why) = wrong_notes(&x, &y) {
+            different += 1;
+            eprintln!("{query}\n  {times:?}\n  {why:.600}");
+        }
+    }
+    drop((ours, theirs));
+    server.kill();
+    peer.kill();
+    eprintln!(
+        "{QUERIES} asked, {equal} equal ({failing} fail on both sides), {excused} known to differ, {different} different"
+    );
+    assert_eq!(different, 0, "answers differ");
+    assert!(excused * 50 < QUERIES, "too much is excused");
+    assert!(failing * 4 < QUERIES, "too little is compared");
+}
