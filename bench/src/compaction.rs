@@ -3,66 +3,122 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::dataset::{self, Plan, copy};
+use crate::dataset::{self, copy};
 use crate::flags::numbers;
-use crate::process::{bytes_below, cost};
-use crate::subject::both;
+use crate::process::{PeakWatch, Peaks, bytes_below, cost};
+use crate::subject::{Subject, both};
 
-/// Writes blocks that are due for compaction, starts both servers on copies, and waits until each has merged them.
+/// Minutes that a server may take: it looks for work once a minute.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What merging cost a server.
+struct Outcome {
+    name: String,
+    /// As it says itself, seconds.
+    took: f64,
+    cpu: f64,
+    /// Memory before it began.
+    idle: u64,
+    peaks: Peaks,
+    disk: u64,
+}
+
+/// Writes the blocks, starts both servers on copies, waits until each has merged them, and prints the table.
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let [series, interval] = numbers(arguments, [("--series", 200_000), ("--interval", 15)])?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let source = folder.path().join("source");
-    let plan = Plan {
-        series: series as usize,
-        // Enough for one whole window of six hours with a newer block behind it, wherever now lies in it.
-        span: 16 * 3_600_000,
-        interval: interval as i64 * 1000,
-        blocks: true,
-        compact: false,
-    };
-    dataset::write(&source, plan)?;
-    let before = blocks(&source);
+    let started = Instant::now();
+    let samples = dataset::write_blocks(&source, series as usize, interval as i64 * 1000)?;
+    eprintln!(
+        "{samples} samples written in {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
     let config = folder.path().join("prometheus.yml");
     std::fs::write(&config, "scrape_configs: []\n").map_err(|e| e.to_string())?;
-    println!(
-        "{series} series, a sample every {interval} s, {before} blocks of 2 h; merged into blocks of 6 h\n"
-    );
-    println!(
-        "| | blocks after | CPU | peak resident memory | bytes on disk |\n|---|---|---|---|---|"
-    );
+    let mut outcomes = Vec::new();
     for subject in &both()? {
         let data = folder.path().join("data");
         copy(&source, &data)?;
-        let running = subject.start(&config, &data, testkit::free_port());
-        let started = Instant::now();
-        // Both look for work once a minute; what counts is what the work costs.
-        let (mut quiet, mut last) = (0, f64::INFINITY);
-        while quiet < 6 && started.elapsed() < Duration::from_secs(600) {
-            std::thread::sleep(Duration::from_secs(5));
-            let cpu = cost(running.pid())?.cpu;
-            let working = cpu - last > 0.5 || started.elapsed() < Duration::from_secs(75);
-            quiet = if working { 0 } else { quiet + 1 };
-            last = cpu;
-        }
-        let cost = cost(running.pid())?;
-        println!(
-            "| {} | {} | {:.1} s | {:.0} MiB | {:.0} MiB |",
-            subject.name,
-            blocks(&data),
-            cost.cpu,
-            cost.peak as f64 / 1_048_576.0,
-            bytes_below(&data) as f64 / 1_048_576.0
-        );
-        running.stop();
+        outcomes.push(measure(subject, &config, &data)?);
         std::fs::remove_dir_all(&data).map_err(|e| e.to_string())?;
     }
+    println!(
+        "3 blocks of {series} series x 2 h, a sample every {interval} s ({samples} samples), into one\n"
+    );
+    print(&outcomes);
     Ok(())
 }
 
-fn blocks(data: &Path) -> usize {
+fn measure(subject: &Subject, config: &Path, data: &Path) -> Result<Outcome, String> {
+    let web = testkit::free_port();
+    let running = subject.start(config, data, web);
+    let before = cost(running.pid())?;
+    let watch = PeakWatch::start(running.pid());
+    let started = Instant::now();
+    while !merged(data) {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("{}: nothing was merged", subject.name));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The new block is in place; its parents go with the reload that follows.
+    std::thread::sleep(Duration::from_secs(2));
+    let after = cost(running.pid())?;
+    let outcome = Outcome {
+        name: subject.name.clone(),
+        took: metric(web, "prometheus_tsdb_compaction_duration_seconds_sum"),
+        cpu: after.cpu - before.cpu,
+        idle: before.resident,
+        peaks: watch.stop(),
+        disk: bytes_below(data),
+    };
+    running.stop();
+    Ok(outcome)
+}
+
+/// Whether there is a block of six hours and nothing is being written any more.
+fn merged(data: &Path) -> bool {
     let entries = std::fs::read_dir(data).into_iter().flatten().flatten();
     entries
-        .filter(|entry| entry.path().join("meta.json").is_file())
-        .count()
+        .filter(|entry| !entry.file_name().to_string_lossy().contains('.'))
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("meta.json")).ok())
+        .any(|meta| meta.replace([' ', '\t', '\n'], "").contains("\"level\":2"))
+}
+
+/// A value of the server's own metrics.
+fn metric(port: u16, name: &str) -> f64 {
+    let page = testkit::http::get(port, "/metrics").body;
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.trim().parse().ok())
+        .unwrap_or(0.0)
+}
+
+fn print(outcomes: &[Outcome]) {
+    let [ours, theirs] = outcomes else { return };
+    println!(
+        "| | {} | {} | ratio |\n|---|---|---|---|",
+        ours.name, theirs.name
+    );
+    const MIB: f64 = 1_048_576.0;
+    let rows: [(&str, fn(&Outcome) -> f64, &str); 6] = [
+        ("time", |o| o.took, " s"),
+        ("CPU", |o| o.cpu, " s"),
+        (
+            "peak resident memory",
+            |o| o.peaks.resident as f64 / MIB,
+            " MiB",
+        ),
+        (
+            "peak without file pages",
+            |o| o.peaks.anonymous as f64 / MIB,
+            " MiB",
+        ),
+        ("resident memory before", |o| o.idle as f64 / MIB, " MiB"),
+        ("bytes on disk afterwards", |o| o.disk as f64 / MIB, " MiB"),
+    ];
+    for (name, figure, unit) in rows {
+        let (a, b) = (figure(ours), figure(theirs));
+        println!("| {name} | {a:.1}{unit} | {b:.1}{unit} | {:.2} |", a / b);
+    }
 }

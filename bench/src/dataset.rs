@@ -10,7 +10,9 @@ use env::sim::SimClock;
 use env::system::SystemDisk;
 use env::{Clock as _, Registry};
 use model::{Histogram, Labels, Span};
+use ondisk::meta::Ulid;
 use storage::{Appendable as _, HistogramSample, SeriesRef};
+use tsdb::tool::BlockStream;
 use tsdb::{Db, Options};
 
 /// What the data is like.
@@ -183,6 +185,42 @@ pub fn write(folder: &Path, plan: Plan) -> Result<u64, String> {
     }
     db.close().map_err(|e| fault(&e))?;
     Ok(steps * plan.series as u64)
+}
+
+const HOUR: i64 = 3_600_000;
+
+/// Writes three blocks of two hours that fill a window of six, and a small newer one: what level compaction merges next.
+/// Gives the samples of the three.
+pub fn write_blocks(folder: &Path, series: usize, interval: i64) -> Result<u64, String> {
+    let fault = |e: tsdb::DbError| format!("writing blocks: {e}");
+    let now = net::clock::system_clock().now();
+    let window = now / (6 * HOUR) * (6 * HOUR) - 12 * HOUR;
+    let mut all: Vec<(Labels, Kind, usize)> = (0..series)
+        .map(|at| {
+            let (labels, kind) = series_of(at);
+            (labels, kind, at)
+        })
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let steps = (2 * HOUR / interval) as u64;
+    for nth in 0..4 {
+        let from = window + nth * 2 * HOUR;
+        let some = if nth == 3 { &all[..1] } else { &all[..] };
+        let texts = some.iter().flat_map(|(labels, ..)| labels.iter());
+        let texts = texts.flat_map(|(name, value)| [name.to_string(), value.to_string()]);
+        let ulid = Ulid::new(now, [nth as u8; 10]);
+        let disk: Arc<dyn env::Disk> = Arc::new(SystemDisk);
+        let mut block = BlockStream::new(disk, folder, ulid, texts.collect()).map_err(fault)?;
+        for (labels, kind, at) in some {
+            let sample = |step: u64| {
+                let step_of_all = nth as u64 * steps + step;
+                (from + step as i64 * interval, value(kind, *at, step_of_all))
+            };
+            block.add(labels, (0..steps).map(sample)).map_err(fault)?;
+        }
+        block.finish(Some((from, from + 2 * HOUR))).map_err(fault)?;
+    }
+    Ok(3 * steps * series as u64)
 }
 
 /// Copies a folder with all in it.

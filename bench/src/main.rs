@@ -22,7 +22,7 @@ const HELP: &str = "\
 usage: cargo xtask bench NAME [--flag NUMBER ...]
 
   ingest      --minutes --targets --series --churn     both servers scrape the same generated targets
-  replay      --series --minutes --interval            both start on a log that holds everything
+  replay      --series --minutes --interval --settle   both start on a log that holds everything
   compaction  --series --interval                      both merge the same blocks
   select      --series --times                         ten thousand series by a regex, decoded
   query       --series --hours --interval --times      what dashboards and rules ask

@@ -39,6 +39,12 @@ pub trait Disk: Send + Sync {
     /// The whole file as shared memory that the system pages in and out. The file must not shrink while it is in use.
     fn map(&self, path: &Path) -> io::Result<Bytes>;
 
+    /// Tells that a part of mapped bytes will not be read again soon: what it takes of memory can go. A hint; the bytes
+    /// stay what they are.
+    fn release(&self, part: &[u8]) {
+        let _ = part;
+    }
+
     /// What is in a folder, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>>;
 

@@ -158,9 +158,24 @@ impl<'a> Fields<'a> {
             self.0 = tail;
             return Ok(u64::from(*byte));
         }
+        // Two and three bytes: what references and times mostly take.
+        if let [a, b, tail @ ..] = self.0 {
+            let low = u64::from(a & 0x7f) | u64::from(b & 0x7f) << 7;
+            if *b < 0x80 {
+                self.0 = tail;
+                return Ok(low);
+            }
+            if let [c, tail @ ..] = tail
+                && *c < 0x80
+            {
+                self.0 = tail;
+                return Ok(low | u64::from(*c) << 14);
+            }
+        }
         self.long_uvarint()
     }
 
+    #[cold]
     fn long_uvarint(&mut self) -> Result<u64, BadField> {
         let mut v = 0u64;
         for (i, &byte) in self.0.iter().take(10).enumerate() {

@@ -203,8 +203,49 @@ impl LogReader {
         self.offset as u64
     }
 
+    /// Goes behind the next record without checking or unpacking it; false at the end.
+    pub fn skip(&mut self, segment: &[u8]) -> Result<bool, LogError> {
+        match self.walk::<false>(segment)? {
+            Some(found) => {
+                self.offset = found.end;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// The next record of `segment`, unpacked, or `None` at the end. May be called again with a longer segment.
     pub fn next<'a>(&'a mut self, segment: &'a [u8]) -> Result<Option<&'a [u8]>, LogError> {
+        let offset = self.offset as u64;
+        let Some(found) = self.walk::<true>(segment)? else {
+            return Ok(None);
+        };
+        let record = match found.single {
+            Some((from, to)) => &segment[from..to],
+            None => &self.joined[..],
+        };
+        let unpack = |cause: String| LogError {
+            offset,
+            cause: LogCause::Unpack(cause),
+        };
+        let record = match found.flags {
+            0 => record,
+            SNAPPY => {
+                unpack_snappy(record, &mut self.unpacked).map_err(unpack)?;
+                &self.unpacked[..]
+            }
+            ZSTD => {
+                unpack_zstd(record, &mut self.unpacked).map_err(unpack)?;
+                &self.unpacked[..]
+            }
+            _ => return Err(unpack("unknown compression".to_owned())),
+        };
+        self.offset = found.end;
+        Ok(Some(record))
+    }
+
+    /// Finds the fragments of the next record, and with `READ` checks and joins them.
+    fn walk<const READ: bool>(&mut self, segment: &[u8]) -> Result<Option<Walked>, LogError> {
         let start = self.offset;
         let fail = |cause| LogError {
             offset: start as u64,
@@ -255,9 +296,11 @@ impl LogReader {
             let Some(part) = segment.get(at + FRAGMENT_HEADER..at + FRAGMENT_HEADER + len) else {
                 return Err(fail(LogCause::Torn));
             };
-            let actual = crc(part);
-            if actual != expected {
-                return Err(fail(LogCause::Checksum { actual, expected }));
+            if READ {
+                let actual = crc(part);
+                if actual != expected {
+                    return Err(fail(LogCause::Checksum { actual, expected }));
+                }
             }
             let wrong = match (kind & 7, parts) {
                 (1, 0) | (2, 0) => None,
@@ -282,32 +325,29 @@ impl LogReader {
             parts += 1;
             match kind & 7 {
                 1 => single = Some(range),
-                _ => self.joined.extend_from_slice(part),
+                _ if READ => self.joined.extend_from_slice(part),
+                _ => {}
             }
             if matches!(kind & 7, 1 | 4) {
                 break kind & (SNAPPY | ZSTD);
             }
         };
-        let record = match single {
-            Some((from, to)) => &segment[from..to],
-            None => &self.joined[..],
-        };
-        let unpack = |cause: String| fail(LogCause::Unpack(cause));
-        let record = match flags {
-            0 => record,
-            SNAPPY => {
-                unpack_snappy(record, &mut self.unpacked).map_err(unpack)?;
-                &self.unpacked[..]
-            }
-            ZSTD => {
-                unpack_zstd(record, &mut self.unpacked).map_err(unpack)?;
-                &self.unpacked[..]
-            }
-            _ => return Err(unpack("unknown compression".to_owned())),
-        };
-        self.offset = at;
-        Ok(Some(record))
+        Ok(Some(Walked {
+            flags,
+            single,
+            end: at,
+        }))
     }
+}
+
+/// A record's place.
+struct Walked {
+    /// How it is packed.
+    flags: u8,
+    /// Its bytes when they are in one piece; else they are joined in the reader.
+    single: Option<(usize, usize)>,
+    /// Where the next one begins.
+    end: usize,
 }
 
 fn unpack_snappy(record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {

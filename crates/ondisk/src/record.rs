@@ -462,15 +462,29 @@ pub fn series(
 
 /// Reads float samples, with start timestamps or without.
 pub fn samples(record: &[u8], out: &mut Vec<RefSample>) -> Result<(), RecordError> {
+    out.reserve(record.len() / 10);
+    samples_that(record, |_, _| true, out)
+}
+
+/// As [`samples`], of those for whose series and time `keep` says so.
+#[inline]
+pub fn samples_that(
+    record: &[u8],
+    mut keep: impl FnMut(u64, i64) -> bool,
+    out: &mut Vec<RefSample>,
+) -> Result<(), RecordError> {
     if RecordKind::of(record) == Some(RecordKind::SamplesV2) {
         return body(record, RecordKind::SamplesV2, |f| {
             each_v2(f, |f, series, t, start| {
-                out.push(RefSample {
-                    series,
-                    t,
-                    start,
-                    value: f.f64()?,
-                });
+                let value = f.f64()?;
+                if keep(series, t) {
+                    out.push(RefSample {
+                        series,
+                        t,
+                        start,
+                        value,
+                    });
+                }
                 Ok(())
             })
         });
@@ -480,16 +494,18 @@ pub fn samples(record: &[u8], out: &mut Vec<RefSample>) -> Result<(), RecordErro
             return Ok(());
         }
         let (first_series, first_t) = (f.be64()?, f.be64()? as i64);
-        out.reserve(f.len() / 10);
         while !f.is_empty() {
             let series = first_series.wrapping_add_signed(f.varint()?);
             let t = first_t.wrapping_add(f.varint()?);
-            out.push(RefSample {
-                series,
-                t,
-                value: f.f64()?,
-                start: 0,
-            });
+            let value = f.f64()?;
+            if keep(series, t) {
+                out.push(RefSample {
+                    series,
+                    t,
+                    value,
+                    start: 0,
+                });
+            }
         }
         Ok(())
     })

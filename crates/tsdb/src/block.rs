@@ -183,6 +183,15 @@ impl Block {
         })
     }
 
+    /// Gives memory free that mapped chunks took: those in a segment between two offsets.
+    pub(crate) fn release(&self, segment: usize, from: usize, to: usize) {
+        let Some(segment) = self.segments.get(segment) else {
+            return;
+        };
+        let part = segment.get(from..to.min(segment.len()));
+        self.disk.release(part.unwrap_or_default());
+    }
+
     /// Chunks of a series that touch a range, without deleted samples.
     pub fn chunks(
         &self,

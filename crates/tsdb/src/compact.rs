@@ -130,7 +130,12 @@ struct Input {
     symbols: HashMap<u32, u32>,
     dense: Vec<u32>,
     entry: SeriesEntry,
+    /// The segment being read, and up to where its memory was given free.
+    behind: (usize, usize),
 }
+
+/// Chunks that are read once do not stay mapped in memory: after so many bytes what lies behind is given free.
+const RELEASE: usize = 8 << 20;
 
 /// The next series of an input, least labels first.
 struct Front {
@@ -184,7 +189,24 @@ impl Input {
             symbols: HashMap::new(),
             dense: Vec::new(),
             entry,
+            behind: (0, 0),
         })
+    }
+
+    /// Series come in the order of their chunks, so nothing before this one's is read again.
+    fn release(&mut self) {
+        let Some(first) = self.entry.chunks.first() else {
+            return;
+        };
+        let (segment, offset) = (first.chunk.segment(), first.chunk.offset());
+        let (at, from) = self.behind;
+        if segment > at {
+            self.block.release(at, from, usize::MAX);
+            self.behind = (segment, 0);
+        } else if segment == at && offset >= from.saturating_add(RELEASE) {
+            self.block.release(segment, from, offset);
+            self.behind.1 = offset;
+        }
     }
 
     fn number(&self, symbol: u32) -> Result<u32, DbError> {
@@ -202,6 +224,7 @@ impl Input {
         for &(name, value) in &self.entry.labels {
             labels.push((self.number(name)?, self.number(value)?));
         }
+        self.release();
         let range = TimeRange::ALL;
         let chunks = self
             .block

@@ -118,6 +118,10 @@ impl Disk for Overlay {
         }
     }
 
+    fn release(&self, part: &[u8]) {
+        self.below.release(part);
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
         let own = self.change(dir)?;
         let below = match own {

@@ -19,7 +19,7 @@ mod analyze;
 mod build;
 
 pub use analyze::{Analysis, analyze};
-pub use build::BlockBuilder;
+pub use build::{BlockBuilder, BlockStream};
 
 /// Opens a folder for reading only, log and head chunks included, whoever else has it open.
 pub fn open_read_only(

@@ -16,6 +16,8 @@ use tsdb::{Db, DbError, Options, Retention};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let long = std::env::var_os("TITAN_LONG_TESTS").is_some();
+    let default = if long { default * 20 } else { default };
     let from = number("TITAN_DAMAGE_FROM").unwrap_or(0);
     from..from + number("TITAN_DAMAGE_SEEDS").unwrap_or(default)
 }
@@ -109,7 +111,7 @@ fn a_flipped_bit_in_each_kind_of_file() {
     ];
     for kind in kinds {
         let (mut refused, mut whole, mut part) = (0, 0, 0);
-        for seed in seeds(25) {
+        for seed in seeds(8) {
             let what = format!("{kind}, seed {seed}");
             let mut random = Random::from_seed(seed);
             let site = Site::with(options());
@@ -151,7 +153,7 @@ fn a_flipped_bit_in_each_kind_of_file() {
             }
         }
         eprintln!("{kind}: {whole} whole, {part} in part, {refused} refused");
-        if kind == "chunks_head" && seeds(25).start == 0 {
+        if kind == "chunks_head" && seeds(8).start == 0 {
             // The log has what the files lose.
             assert!(whole > 0, "{kind}");
         }
@@ -275,7 +277,7 @@ fn a_disk_that_becomes_read_only_keeps_answering() {
 
 #[test]
 fn a_disk_that_fills_up_at_any_moment_loses_nothing() {
-    for seed in seeds(60) {
+    for seed in seeds(20) {
         let what = format!("seed {seed}");
         let mut random = Random::from_seed(seed);
         let site = Site::with(options());

@@ -67,6 +67,19 @@ impl Disk for SystemDisk {
         Ok(Bytes::from_owner(map))
     }
 
+    fn release(&self, part: &[u8]) {
+        let page = rustix::param::page_size();
+        let start = (part.as_ptr() as usize).next_multiple_of(page);
+        let end = (part.as_ptr() as usize + part.len()) / page * page;
+        if start < end {
+            let at = start as *mut std::ffi::c_void;
+            // SAFETY: the pages lie wholly within `part`, which is borrowed, and paging out changes no contents, whether
+            // they are of a file or not. Kernels that do not know it refuse, and then nothing happens.
+            let _ =
+                unsafe { rustix::mm::madvise(at, end - start, rustix::mm::Advice::LinuxPageOut) };
+        }
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
 
-use env::Disk;
 use env::instruments::Counter;
 use hashbrown::hash_map::HashMap;
 use model::{Histogram, Labels};
@@ -22,11 +20,17 @@ use super::Head;
 use crate::checkpoint;
 use crate::chunk_files::FileRef;
 use crate::failure::DbError;
-use crate::merge::Value;
+use crate::merge::{self, Sample, Value};
 use crate::out_of_order::histogram_value;
-use crate::series::{Changes, Finished, Incoming};
+use crate::series::{Changes, Finished, Incoming, Series};
 use crate::validate;
 use crate::wal::{self, WalError};
+
+mod read;
+mod tables;
+
+use read::{Reading, Step};
+use tables::{Covered, Filed, SlotTable};
 
 /// How far a replay is: segment numbers, as `/api/v1/status/walreplay` shows them.
 #[derive(Debug, Default)]
@@ -70,61 +74,20 @@ impl Found {
     }
 }
 
-const PAGE: usize = 1024;
-
-/// Slots by reference, in pages: references in a log run in long sequences, so the last page is mostly the right one.
-#[derive(Default)]
-struct SlotTable {
-    pages: Vec<Box<[u32; PAGE]>>,
-    by_number: HashMap<u64, u32>,
-    last: (u64, u32),
-}
-
-impl SlotTable {
-    fn page(&mut self, reference: u64) -> Option<u32> {
-        let number = reference / PAGE as u64;
-        if self.last.0 != number || self.pages.is_empty() {
-            self.last = (number, *self.by_number.get(&number)?);
-        }
-        Some(self.last.1)
-    }
-
-    fn get(&mut self, reference: u64) -> Option<u32> {
-        let page = self.page(reference)?;
-        // Slots are kept one higher, so that zero means none.
-        self.pages[page as usize][reference as usize % PAGE].checked_sub(1)
-    }
-
-    fn set(&mut self, reference: u64, slot: Option<u32>) {
-        let page = match self.page(reference) {
-            Some(page) => page,
-            None => {
-                self.pages.push(Box::new([0; PAGE]));
-                let page = (self.pages.len() - 1) as u32;
-                self.by_number.insert(reference / PAGE as u64, page);
-                page
+impl Found {
+    /// Drops the chunks of series whose chunks are not in sequence. Upstream drops all files for this; the log has the
+    /// samples, so dropping the series' own is enough.
+    fn leave_out_of_sequence(&mut self) {
+        self.in_order.retain(|reference, chunks| {
+            let fine = chunks.windows(2).all(|w| w[1].min_time() > w[0].max_time());
+            if !fine {
+                tracing::warn!(
+                    reference,
+                    "out of sequence head chunks; taking the series from the log"
+                );
             }
-        };
-        self.pages[page as usize][reference as usize % PAGE] = slot.map_or(0, |s| s + 1);
-    }
-}
-
-/// The newest time in chunk files by slot. Most samples of a log are in chunk files already; asking here costs one read
-/// of a dense list instead of one of the series.
-#[derive(Default)]
-struct Covered(Vec<i64>);
-
-impl Covered {
-    fn set(&mut self, slot: u32, until: i64) {
-        let at = slot as usize;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, i64::MIN);
-        }
-        self.0[at] = until;
-    }
-
-    fn has(&self, slot: u32, t: i64) -> bool {
-        self.0.get(slot as usize).is_some_and(|until| t <= *until)
+            fine
+        });
     }
 }
 
@@ -259,11 +222,14 @@ impl Replayer<'_> {
             }
         };
         self.slots.set(reference, Some(found.slot));
-        if found.reference != reference {
-            self.aliases.entry(reference).or_insert(i64::MIN);
-        }
         let min_valid = self.min_valid;
         let mut chunks = self.found.in_order.remove(&reference).unwrap_or_default();
+        if found.reference != reference {
+            // Samples that chunk files have are not seen here, and count all the same.
+            let newest = chunks.last().map_or(i64::MIN, Finished::max_time);
+            let known = self.aliases.entry(reference).or_insert(i64::MIN);
+            *known = newest.max(*known);
+        }
         chunks.retain(|c| c.max_time() >= min_valid);
         let late = self.found.late.remove(&reference).unwrap_or_default();
         if chunks.is_empty() && late.is_empty() {
@@ -279,23 +245,46 @@ impl Replayer<'_> {
                 .finished
                 .extend(late);
         }
-        if chunks
-            .windows(2)
-            .any(|w| w[1].min_time() <= w[0].max_time())
-        {
-            // Upstream drops all files for this; the log has the samples, so dropping the series' own is enough.
-            tracing::warn!(
-                reference,
-                "out of sequence head chunks; taking the series from the log"
-            );
-            return;
-        }
-        let last = series.last_time();
-        for chunk in chunks.into_iter().filter(|c| c.min_time() > last) {
-            series.push_finished(chunk);
-            self.created += 1;
+        for chunk in chunks {
+            let last = series.last_time();
+            if chunk.min_time() > last {
+                // Under another reference it may have an open chunk already, and that is older.
+                series.finish(&self.head.files, &mut self.changes);
+                series.push_finished(chunk);
+                self.created += 1;
+            } else if chunk.max_time() > last {
+                self.append_chunk(&mut series, chunk);
+            }
         }
         self.covered.set(found.slot, series.last_time());
+    }
+
+    /// Appends the samples of a chunk of another reference of a series which begins before the series ends.
+    fn append_chunk(&mut self, series: &mut Series, chunk: Finished) {
+        let head = self.head;
+        let mut samples = Vec::new();
+        let decoded = head
+            .files
+            .read(chunk.at())
+            .and_then(|data| Ok(merge::decode(chunk.encoding(), &data, &mut samples)?));
+        if let Err(err) = decoded {
+            tracing::warn!(%err, "read head chunk");
+        }
+        for Sample { t, value } in samples {
+            let histogram = match value {
+                Value::Float(v) => {
+                    let value = Incoming::Float(v);
+                    let changes = &mut self.changes;
+                    series.append(t, value, head.policy, &head.files, None, changes);
+                    continue;
+                }
+                Value::Histogram(h) => AnyHistogram::Integer(*h),
+                Value::FloatHistogram(h) => AnyHistogram::Float(*h),
+            };
+            let value = Incoming::Histogram(&histogram);
+            let changes = &mut self.changes;
+            series.append(t, value, head.policy, &head.files, None, changes);
+        }
     }
 
     fn alias(&mut self, reference: u64, t: i64) {
@@ -479,46 +468,38 @@ impl Replayer<'_> {
         }
     }
 
-    /// Applies the records of segments, in order, while another thread reads and unpacks them. Stops at the first
-    /// segment that cannot be read on.
+    /// Applies the records of segments, in order, while other threads read and unpack them. Stops at the first segment
+    /// that cannot be read on.
     fn apply(
         &mut self,
         sources: &[(PathBuf, u32)],
+        filed: Option<&Filed>,
         mut each: impl FnMut(&mut Self, Step) -> Result<(), RecordError>,
     ) -> Result<(), WalError> {
         let disk = &*self.head.disk;
         std::thread::scope(|scope| {
-            let (sender, steps) = sync_channel(STEPS);
-            let reader = scope.spawn(move || read(disk, sources, &sender));
-            for step in steps {
+            Reading::begin(scope, disk, sources, filed).each(|step| {
                 if let Err(err) = each(self, step) {
                     // Its checksum was right, so the record was written like this: reading on is safe.
                     tracing::warn!(%err, "skip a log record");
                     self.head.metrics.wal_corruptions.inc();
                 }
-                if let Some(err) = self.failed.take() {
-                    return Err(WalError::Other(err));
-                }
-            }
-            match reader.join() {
-                Ok(read) => read,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+                self.failed.take().map_or(Ok(()), Err)
+            })
         })
     }
-}
 
-impl Replayer<'_> {
     /// As [`Replayer::apply`] for the segments of a live log: one that is damaged is cut there, and the next ones follow.
     fn apply_repairing(
         &mut self,
         dir: &Path,
         mut sources: Vec<(PathBuf, u32)>,
+        filed: Option<&Filed>,
         corruptions: &Counter,
         mut each: impl FnMut(&mut Self, Step) -> Result<(), RecordError>,
     ) -> Result<(), DbError> {
         loop {
-            match self.apply(&sources, &mut each) {
+            match self.apply(&sources, filed, &mut each) {
                 Ok(()) => return Ok(()),
                 Err(WalError::Damaged {
                     segment,
@@ -536,43 +517,6 @@ impl Replayer<'_> {
     }
 }
 
-/// Decoded batches that may wait for being applied.
-const STEPS: usize = 16;
-
-/// What the reading thread hands over.
-enum Step {
-    /// A segment begins.
-    Segment(u32),
-    /// Float samples, decoded.
-    Samples(Vec<RefSample>),
-    /// Any other record.
-    Record(Vec<u8>),
-}
-
-fn read(
-    disk: &dyn Disk,
-    sources: &[(PathBuf, u32)],
-    sender: &SyncSender<Step>,
-) -> Result<(), WalError> {
-    // Nobody takes steps any more when applying has failed; that error is the one that counts.
-    let send = |step| sender.send(step).map_err(|_| DbError::Closed);
-    for (folder, segment) in sources {
-        send(Step::Segment(*segment)).map_err(WalError::Other)?;
-        wal::walk_segment(disk, folder, *segment, 0, |bytes| {
-            let mut samples = Vec::new();
-            match RecordKind::of(bytes) {
-                Some(RecordKind::Samples | RecordKind::SamplesV2)
-                    if record::samples(bytes, &mut samples).is_ok() =>
-                {
-                    send(Step::Samples(samples))
-                }
-                _ => send(Step::Record(bytes.to_vec())),
-            }
-        })?;
-    }
-    Ok(())
-}
-
 impl Head {
     /// Replays the log over the chunks in files, repairs it where it is damaged, and begins new segments. Nothing older
     /// than `min_valid` is taken: blocks have it.
@@ -583,6 +527,9 @@ impl Head {
         progress: &Replay,
     ) -> Result<(), DbError> {
         self.min_valid.store(min_valid, Relaxed);
+        let mut found = found;
+        found.leave_out_of_sequence();
+        let filed = Filed::new(&found.in_order);
         let mut replayer = Replayer {
             head: self,
             found,
@@ -618,13 +565,13 @@ impl Head {
             let numbers = wal::segments(&*self.disk, folder)?;
             let sources: Vec<_> = numbers.into_iter().map(|n| (folder.clone(), n)).collect();
             // Damage here is for people to look at: live segments must not pay for it.
-            let applied = replayer.apply(&sources, replay_step);
+            let applied = replayer.apply(&sources, Some(&filed), replay_step);
             applied.map_err(|err| err.into_error(folder))?;
             segments.retain(|s| s > covered);
         }
         let sources: Vec<_> = segments.into_iter().map(|n| (dir.to_owned(), n)).collect();
         let corruptions = &self.metrics.wal_corruptions;
-        replayer.apply_repairing(dir, sources, corruptions, replay_step)?;
+        replayer.apply_repairing(dir, sources, Some(&filed), corruptions, replay_step)?;
         self.wal.start()?;
         let wal_unknown = std::mem::take(&mut replayer.unknown);
         let wbl = self.wbl.read().clone();
@@ -641,7 +588,7 @@ impl Head {
                 Ok(())
             };
             let corruptions = &self.metrics.wbl_corruptions;
-            replayer.apply_repairing(dir, sources, corruptions, late_step)?;
+            replayer.apply_repairing(dir, sources, None, corruptions, late_step)?;
             wbl.start()?;
         }
         let Replayer {

@@ -1,6 +1,6 @@
-//! A block from samples at hand, for backfilling.
+//! Blocks from samples at hand, for backfilling: collected in any order, or series by series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,5 +89,114 @@ impl BlockBuilder {
             writer.add_series(&pairs, &merge::encode(&samples))?;
         }
         writer.finish(Meta::new(ulid, min, max.saturating_add(1)))
+    }
+}
+
+/// Writes a block series by series, in the order of their labels: memory depends on labels, not on samples.
+pub struct BlockStream {
+    writer: BlockWriter,
+    ulid: Ulid,
+    symbols: BTreeMap<String, u32>,
+    samples: Vec<Sample>,
+    range: (i64, i64),
+}
+
+impl BlockStream {
+    /// A block in `parent` for series with these label names and values.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        parent: &Path,
+        ulid: Ulid,
+        texts: BTreeSet<String>,
+    ) -> Result<BlockStream, DbError> {
+        disk.create_dir_all(parent)
+            .map_err(DbError::io("create", parent))?;
+        let mut writer = BlockWriter::new(disk, parent, ulid, SEGMENT_BYTES_MAX)?;
+        let mut symbols = BTreeMap::new();
+        for text in texts {
+            let number = writer.add_symbol(&text)?;
+            symbols.insert(text, number);
+        }
+        Ok(BlockStream {
+            writer,
+            ulid,
+            symbols,
+            samples: Vec::new(),
+            range: (i64::MAX, i64::MIN),
+        })
+    }
+
+    /// Adds a series with its samples, which come by time, each time once.
+    pub fn add(
+        &mut self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = (i64, f64)>,
+    ) -> Result<(), DbError> {
+        self.samples.clear();
+        let floats = samples.into_iter().map(|(t, v)| Sample {
+            t,
+            value: Value::Float(v),
+        });
+        self.samples.extend(floats);
+        if let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) {
+            self.range = (self.range.0.min(first.t), self.range.1.max(last.t));
+        }
+        let number = |text: &str| {
+            let known = self.symbols.get(text).copied();
+            known.ok_or_else(|| DbError::Options(format!("text {text:?} was not announced")))
+        };
+        let mut pairs = Vec::with_capacity(labels.len());
+        for (name, value) in labels.iter() {
+            pairs.push((number(name)?, number(value)?));
+        }
+        self.writer
+            .add_series(&pairs, &merge::encode(&self.samples))
+    }
+
+    /// Gives the block its name. Its range is `[min, max)`, or that of its samples without one. `None` without samples.
+    pub fn finish(self, range: Option<(i64, i64)>) -> Result<Option<Meta>, DbError> {
+        let (min, max) = range.unwrap_or((self.range.0, self.range.1.saturating_add(1)));
+        self.writer.finish(Meta::new(self.ulid, min, max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Block;
+    use env::sim::SimDisk;
+
+    #[test]
+    fn a_stream_is_a_block() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let dir = Path::new("/blocks");
+        let labels =
+            |i: usize| Labels::from_pairs([("__name__", "m".to_owned()), ("i", format!("{i:03}"))]);
+        let texts = (0..50).flat_map(|i| {
+            let of = labels(i);
+            of.iter()
+                .flat_map(|(n, v)| [n.to_owned(), v.to_owned()])
+                .collect::<Vec<_>>()
+        });
+        let ulid = Ulid::new(1, [1; 10]);
+        let mut stream = BlockStream::new(disk.clone(), dir, ulid, texts.collect()).unwrap();
+        let unknown = stream.add(&Labels::from_pairs([("a", "b")]), [(1, 1.0)]);
+        assert!(unknown.is_err());
+        for i in 0..50 {
+            stream
+                .add(
+                    &labels(i),
+                    (0..300).map(|t| (t * 10, (t * i as i64) as f64)),
+                )
+                .unwrap();
+        }
+        let meta = stream.finish(Some((0, 7_200_000))).unwrap().unwrap();
+        assert_eq!(
+            (meta.stats.num_series, meta.stats.num_samples),
+            (50, 15_000)
+        );
+        let block = Block::open(disk, &dir.join(ulid.to_string())).unwrap();
+        assert_eq!(block.meta().max_time, 7_200_000);
+        assert_eq!(block.index().all_postings().unwrap().len(), 50);
     }
 }
