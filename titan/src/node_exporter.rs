@@ -37,7 +37,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     let result = runtime.block_on(async {
         let listening = Listening::start(config, net::clock::system_clock()).await?;
         let (trigger, shutdown) = net::shutdown::channel();
-        tokio::spawn(stop_on_signal(trigger));
+        tokio::spawn(stop_on_signal(std::sync::Arc::new(trigger)));
         listening.run(shutdown).await;
         Ok::<(), RunError>(())
     });

@@ -59,7 +59,7 @@ async fn serve(config: ServerConfig) -> Result<(), ServerError> {
     );
     let (trigger, shutdown) = net::shutdown::channel();
     let server = Server::start(config, context(shutdown)).await?;
-    tokio::spawn(stop_on_signal(trigger));
+    tokio::spawn(stop_on_signal(Arc::new(trigger)));
     tokio::spawn(reload_on_hangup(server.reloader()));
     server.run().await
 }
@@ -76,7 +76,7 @@ pub fn context(shutdown: Shutdown) -> Context {
 }
 
 /// Stops at the first signal that asks for it.
-pub async fn stop_on_signal(trigger: ShutdownTrigger) {
+pub async fn stop_on_signal(trigger: Arc<ShutdownTrigger>) {
     match stop_signal().await {
         Ok(signal) => {
             tracing::warn!(signal, "Received an OS signal, exiting gracefully...");

@@ -5,6 +5,7 @@ mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use env::Clock as _;
@@ -18,8 +19,8 @@ use thiserror::Error;
 use crate::exit;
 use crate::node_exporter::build;
 use crate::prometheus::{context, start_logging, stop_on_signal};
-use config::Ports;
-use table::{Part, Table};
+use config::{Ports, Replica};
+use table::{OverviewOf, Part, Table};
 
 const PROGRAM: Program = Program {
     name: "titan up",
@@ -34,6 +35,11 @@ const PROGRAM: Program = Program {
             "port-offset",
             "0",
             "Added to every default port, so that several run on one machine.",
+        ),
+        Flag::value(
+            "replicas",
+            "2",
+            "Servers that scrape the same targets and evaluate the same rules, so that one may fail.",
         ),
         Flag::value(
             "log.level",
@@ -67,6 +73,8 @@ enum UpError {
     },
     #[error("{0}")]
     Flag(String),
+    #[error("a server ended unexpectedly: {0}")]
+    Ended(String),
 }
 
 /// Runs the stack.
@@ -79,6 +87,17 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     let ports = match Ports::with_offset(values.text("port-offset")) {
         Ok(ports) => ports,
         Err(error) => return exit::fail(2, &format!("titan up: error: {error}\n")),
+    };
+    let replicas = match values.text("replicas").parse() {
+        Ok(replicas @ 1..=config::REPLICAS_MAX) => replicas,
+        _ => {
+            let text = format!(
+                "titan up: error: --replicas: {:?} must be a whole number from 1 to {}\n",
+                values.text("replicas"),
+                config::REPLICAS_MAX
+            );
+            return exit::fail(2, &text);
+        }
     };
     let level = values.text("log.level");
     if net::logging::parse_level(level).is_none() {
@@ -95,7 +114,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         Err(error) => return exit::fail(1, &format!("starting threads: {error}\n")),
     };
     let data = PathBuf::from(values.text("data-dir"));
-    let result = runtime.block_on(run(data, ports));
+    let result = runtime.block_on(run(data, ports, replicas));
     runtime.shutdown_timeout(Duration::from_secs(5));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,32 +122,53 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-async fn run(data: PathBuf, ports: Ports) -> Result<(), UpError> {
+async fn run(data: PathBuf, ports: Ports, replicas: u16) -> Result<(), UpError> {
     let (trigger, shutdown) = net::shutdown::channel();
-    let config_file = config::write(&data, &ports).map_err(|source| UpError::Data {
+    let replicas = config::write(&data, &ports, replicas).map_err(|source| UpError::Data {
         path: data.clone(),
         source,
     })?;
     let exporter = Listening::start(exporter_config(&ports)?, net::clock::system_clock()).await?;
-    let server = start_server(&data, &config_file, &ports, shutdown.clone()).await?;
+    let mut servers = Vec::new();
+    for replica in &replicas {
+        servers.push(start_server(replica, &ports, shutdown.clone()).await?);
+    }
     let exporter_part = Part {
         name: "node-exporter",
         addresses: exporter.addresses.clone(),
     };
-    let table = Table::new(net::clock::system_clock(), server.overview(), exporter_part);
-    tokio::spawn(stop_on_signal(trigger));
+    let overviews: Vec<_> = servers
+        .iter()
+        .map(|server| Box::new(server.overview()) as OverviewOf)
+        .collect();
+    let table = Table::new(net::clock::system_clock(), overviews, exporter_part);
+    let trigger = Arc::new(trigger);
+    tokio::spawn(stop_on_signal(trigger.clone()));
     let exporter = tokio::spawn(exporter.run(shutdown.clone()));
     let shower = tokio::spawn(show(table, shutdown.clone()));
-    // The server ends by the signal, or by a failure that ends everything.
-    let result = server.run().await;
-    shower.abort();
-    if result.is_ok() {
-        let _ = exporter.await;
-        if shutdown.is_stopped() {
-            eprintln!("stopped; the data is in {}", data.display());
-        }
+    let running: Vec<_> = servers
+        .into_iter()
+        .map(|server| {
+            let trigger = trigger.clone();
+            tokio::spawn(async move {
+                let result = server.run().await;
+                // They end by the signal, or by a failure of one that ends everything.
+                trigger.stop();
+                result
+            })
+        })
+        .collect();
+    let mut result = Ok(());
+    for server in running {
+        let ended = server.await.map_err(|e| UpError::Ended(e.to_string()));
+        result = result.and(ended.and_then(|ended| Ok(ended?)));
     }
-    Ok(result?)
+    shower.abort();
+    let _ = exporter.await;
+    if result.is_ok() {
+        eprintln!("stopped; the data is in {}", data.display());
+    }
+    result
 }
 
 fn exporter_config(ports: &Ports) -> Result<node_exporter::Config, UpError> {
@@ -144,15 +184,14 @@ fn exporter_config(ports: &Ports) -> Result<node_exporter::Config, UpError> {
 }
 
 async fn start_server(
-    data: &std::path::Path,
-    config_file: &std::path::Path,
+    replica: &Replica,
     ports: &Ports,
     shutdown: Shutdown,
 ) -> Result<Server, UpError> {
     let arguments = [
-        format!("--config.file={}", config_file.display()),
-        format!("--storage.tsdb.path={}", data.join("prometheus").display()),
-        format!("--web.listen-address={}", ports.listen(ports.prometheus)),
+        format!("--config.file={}", replica.config.display()),
+        format!("--storage.tsdb.path={}", replica.data.display()),
+        format!("--web.listen-address={}", ports.listen(replica.port)),
         "--web.enable-lifecycle".to_string(),
     ];
     match parse(arguments) {

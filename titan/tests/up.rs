@@ -8,16 +8,16 @@ use testkit::http::{escape, get, wait_for};
 
 const TITAN: &str = env!("CARGO_BIN_EXE_titan");
 
-/// An offset that keeps both ports free a moment ago.
+/// An offset that had all ports free a moment ago.
 fn free_offset() -> u16 {
     (0..200)
         .map(|_| testkit::free_port() % 20_000 + 20_000)
         .find(|offset| {
-            [9090, 9100]
+            [9090, 9091, 9100]
                 .iter()
                 .all(|port| std::net::TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
         })
-        .expect("two free ports")
+        .expect("free ports")
 }
 
 fn result(port: u16, expr: &str) -> Vec<Value> {
@@ -45,8 +45,17 @@ fn watches_itself_and_the_machine_and_goes_on_with_its_data() {
     };
     let running = start();
     let port = 9090 + offset;
-    let both_up = format!("/api/v1/query?query={}", escape("sum(up) == 2"));
-    wait_for(port, &both_up, |answer| answer.body.contains("\"2\""));
+    // Both servers scrape each other and the machine, and both evaluate the rules.
+    let all_up = format!("/api/v1/query?query={}", escape("sum(up) == 3"));
+    for port in [port, port + 1] {
+        wait_for(port, &all_up, |answer| answer.body.contains("\"3\""));
+        wait_for(port, "/api/v1/rules?type=alert", |answer| {
+            answer.body.contains("TargetDown") && answer.body.contains("\"health\":\"ok\"")
+        });
+        let config = get(port, "/api/v1/status/config").body;
+        let replica = format!("prometheus_replica: prometheus-{}", port - 9090 - offset);
+        assert!(config.contains(&replica), "{config}");
+    }
     assert_eq!(result(port, "node_load1").len(), 1);
     assert!(
         get(9100 + offset, "/metrics")

@@ -15,10 +15,13 @@ pub struct Part {
     pub addresses: Vec<String>,
 }
 
+/// Tells how a server fares.
+pub type OverviewOf = Box<dyn Fn() -> Overview + Send + Sync>;
+
 /// The table, and what it was when shown last.
 pub struct Table {
     clock: Arc<dyn Clock>,
-    overview: Box<dyn Fn() -> Overview + Send + Sync>,
+    servers: Vec<OverviewOf>,
     exporter: Part,
     /// Samples, and when they were counted.
     before: Option<(u64, Duration)>,
@@ -27,16 +30,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table over the server's figures.
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        overview: impl Fn() -> Overview + Send + Sync + 'static,
-        exporter: Part,
-    ) -> Table {
-        let overview = Box::new(overview);
+    /// A table over the servers' figures.
+    pub fn new(clock: Arc<dyn Clock>, servers: Vec<OverviewOf>, exporter: Part) -> Table {
         Table {
             clock,
-            overview,
+            servers,
             exporter,
             before: None,
             rate: 0.0,
@@ -44,10 +42,14 @@ impl Table {
         }
     }
 
-    /// Whether the server and all its targets answer.
+    fn overviews(&self) -> Vec<Overview> {
+        self.servers.iter().map(|overview| overview()).collect()
+    }
+
+    /// Whether the servers and all their targets answer.
     pub fn is_settled(&self) -> bool {
-        let overview = (self.overview)();
-        overview.ready && overview.targets > 0 && overview.targets_up == overview.targets
+        let settled = |o: &Overview| o.ready && o.targets > 0 && o.targets_up == o.targets;
+        self.overviews().iter().all(settled)
     }
 
     /// Prints the table once.
@@ -73,12 +75,13 @@ impl Table {
     }
 
     fn render(&mut self) -> String {
-        let overview = (self.overview)();
+        let servers = self.overviews();
+        let samples_now: u64 = servers.iter().map(|server| server.samples).sum();
         let now = self.clock.monotonic();
         if let Some((samples, at)) = self.before {
             let seconds = now.saturating_sub(at).as_secs_f64();
             if seconds > 0.0 {
-                let fresh = overview.samples.saturating_sub(samples) as f64 / seconds;
+                let fresh = samples_now.saturating_sub(samples) as f64 / seconds;
                 // Scrapes come in bursts: a slow average reads better than their beat.
                 self.rate = if self.rate == 0.0 {
                     fresh
@@ -87,18 +90,13 @@ impl Table {
                 };
             }
         }
-        self.before = Some((overview.samples, now));
+        self.before = Some((samples_now, now));
         let memory = net::process::usage().resident_bytes;
-        format(&overview, &self.exporter, self.rate, memory)
+        format(&servers, &self.exporter, self.rate, memory)
     }
 }
 
-fn format(overview: &Overview, exporter: &Part, rate: f64, memory: u64) -> String {
-    let state = if overview.ready {
-        "ready"
-    } else {
-        "reading its log"
-    };
+fn format(servers: &[Overview], exporter: &Part, rate: f64, memory: u64) -> String {
     let url = |addresses: &[String]| {
         addresses
             .iter()
@@ -107,11 +105,16 @@ fn format(overview: &Overview, exporter: &Part, rate: f64, memory: u64) -> Strin
             .join(" ")
     };
     let mut out = format!("{:<15} {:<28} {}\n", "PART", "ADDRESS", "STATE");
-    out.push_str(&format!(
-        "{:<15} {:<28} {state}\n",
-        "prometheus",
-        url(&overview.addresses)
-    ));
+    for server in servers {
+        let state = if server.ready {
+            "ready"
+        } else {
+            "reading its log"
+        };
+        let address = url(&server.addresses);
+        out.push_str(&format!("{:<15} {address:<28} {state}\n", "prometheus"));
+    }
+    let sum = |figure: fn(&Overview) -> u64| servers.iter().map(figure).sum::<u64>();
     out.push_str(&format!(
         "{:<15} {:<28} ready\n",
         exporter.name,
@@ -119,9 +122,9 @@ fn format(overview: &Overview, exporter: &Part, rate: f64, memory: u64) -> Strin
     ));
     out.push_str(&format!(
         "\ntargets up {}/{}   active series {}   samples/s {:.0}   memory {:.1} MiB\n",
-        overview.targets_up,
-        overview.targets,
-        overview.series,
+        sum(|o| o.targets_up as u64),
+        sum(|o| o.targets as u64),
+        sum(|o| o.series),
         rate,
         memory as f64 / 1_048_576.0
     ));
@@ -147,7 +150,7 @@ mod tests {
             addresses: vec!["127.0.0.1:9100".into()],
         };
         assert_eq!(
-            format(&overview, &part, 82.4, 20 << 20),
+            format(&[overview], &part, 82.4, 20 << 20),
             "PART            ADDRESS                      STATE\n\
              prometheus      http://127.0.0.1:9090        ready\n\
              node-exporter   http://127.0.0.1:9100        ready\n\
