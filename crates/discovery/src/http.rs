@@ -8,6 +8,7 @@ use env::{Clock, Registry};
 use net::http_client::HttpClient;
 
 use crate::group::TargetGroup;
+use crate::refresh::RefreshMetrics;
 
 /// The label with the address that a target comes from.
 const URL: &str = "__meta_url";
@@ -26,10 +27,14 @@ pub async fn run(
         "prometheus_sd_http_failures_total",
         "Number of HTTP service discovery refresh failures.",
     );
+    let refreshes = RefreshMetrics::new(&registry, "http");
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
     let mut client: Option<HttpClient> = None;
     loop {
-        match fetch(&config, &user_agent, interval, &mut client).await {
+        let began = clock.monotonic();
+        let fetched = fetch(&config, &user_agent, interval, &mut client).await;
+        refreshes.note(clock.monotonic().saturating_sub(began), fetched.is_err());
+        match fetched {
             Ok(groups) => publish(groups),
             Err(error) => {
                 failures.inc();

@@ -4,11 +4,14 @@
 //! The [`manager`] runs them, shares those that several jobs configure alike, and hands on what they find. What is done
 //! with a target is not known here.
 
+pub mod dns;
 pub mod file;
 pub mod glob;
 pub mod group;
 pub mod http;
 pub mod manager;
+
+mod refresh;
 
 pub use group::TargetGroup;
 pub use manager::{Manager, Targets};

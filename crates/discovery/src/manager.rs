@@ -159,6 +159,12 @@ impl Manager {
                     config, agent, clock, registry, publish,
                 )))
             }
+            Merged::Dynamic(SdConfig::Dns(dns)) => Some(tokio::spawn(crate::dns::run(
+                dns.clone(),
+                clock,
+                registry,
+                publish,
+            ))),
             Merged::Dynamic(_) => None,
         };
         Provider {
