@@ -69,6 +69,11 @@ pub async fn write(State(api): State<Arc<Api>>, request: Request) -> Response<Bo
             "remote write receiver needs to be enabled with --web.enable-remote-write-receiver",
         );
     };
+    receive(receiver, api.clock.now(), request).await
+}
+
+/// Takes a request; `now` is unix milliseconds.
+pub async fn receive(receiver: Arc<WriteReceiver>, now: i64, request: Request) -> Response<Body> {
     let message = match message_of(request.headers(), &receiver.accepted) {
         Ok(message) => message,
         Err(error) => return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error),
@@ -84,7 +89,6 @@ pub async fn write(State(api): State<Arc<Api>>, request: Request) -> Response<Bo
         }
         Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let now = api.clock.now();
     // Appending writes to the log.
     let work = move || match decompress(&body) {
         Ok(bytes) => match message {
