@@ -319,9 +319,12 @@ fn two_replicas_at_the_real_alertmanager() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\nContent-Length: 4\r\n\r\nm 1\n");
         }
     });
+    for replica in [&a, &b] {
+        wait_for(replica.port, "/api/v1/rules", |answer| {
+            answer.body.contains("\"state\":\"inactive\"")
+        });
+    }
     wait_for(port, "/api/v2/alerts", |answer| answer.body.trim() == "[]");
-    let rules = json(a.port, "/api/v1/rules");
-    assert_eq!(rules["data"]["groups"][0]["rules"][0]["state"], "inactive");
     let paged = json(
         a.port,
         "/api/v1/rules?group_limit=1&type=alert&exclude_alerts=true",

@@ -206,11 +206,11 @@ fn a_wrong_start_says_why() {
         log.starts_with("Error parsing command line arguments: ") && log.contains("--nope"),
         "{log}"
     );
-    folder.config("rule_files: [a.yml]\n");
+    folder.config("tracing: {endpoint: 'x:1'}\n");
     let (code, log) = Running::start(&mut folder.command(TITAN, port)).end(Duration::from_secs(20));
     assert_eq!(code, Some(2));
     assert!(
-        log.contains("rule_files"),
+        log.contains("tracing"),
         "nothing is left out in silence: {log}"
     );
 }

@@ -125,7 +125,17 @@ pub fn features_of(config: &ServerConfig) -> Features {
     ] {
         put("tsdb", feature, is_on);
     }
-    for category in ["otlp_receiver", "rules", "templating_functions", "ui"] {
+    for (feature, is_on) in [
+        ("concurrent_rule_eval", on("concurrent-rule-eval")),
+        ("keep_firing_for", true),
+        ("query_offset", true),
+    ] {
+        put("rules", feature, is_on);
+    }
+    for function in gotemplate::alerting::FUNCTIONS {
+        put("templating_functions", function, true);
+    }
+    for category in ["otlp_receiver", "ui"] {
         all.entry(category.to_string()).or_default();
     }
     all

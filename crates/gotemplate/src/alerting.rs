@@ -211,6 +211,40 @@ impl Functions for KnownFunctions {
     }
 }
 
+/// The names of all functions of rule templates.
+pub const FUNCTIONS: [&str; 30] = [
+    "args",
+    "externalURL",
+    "first",
+    "graphLink",
+    "humanize",
+    "humanize1024",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "label",
+    "match",
+    "now",
+    "parseDuration",
+    "pathPrefix",
+    "query",
+    "reReplaceAll",
+    "safeHtml",
+    "sortByLabel",
+    "stripDomain",
+    "stripPort",
+    "strvalue",
+    "tableLink",
+    "title",
+    "tmpl",
+    "toDuration",
+    "toLower",
+    "toTime",
+    "toUpper",
+    "urlQueryEscape",
+    "value",
+];
+
 fn signature(name: &str) -> Option<Signature> {
     Some(match name {
         "query" | "title" | "toUpper" | "toLower" | "stripPort" | "stripDomain" | "graphLink"

@@ -127,3 +127,16 @@ fn faults() {
     assert!(run("{{humanize \"x\"}}").is_err_and(|e| e.contains("invalid syntax")));
     assert!(run("{{toTime 1e300}}").is_err());
 }
+
+#[test]
+fn all_names_are_known() {
+    use gotemplate::Functions as _;
+    for name in gotemplate::alerting::FUNCTIONS {
+        assert!(
+            gotemplate::alerting::KnownFunctions
+                .signature(name)
+                .is_some(),
+            "{name}"
+        );
+    }
+}

@@ -326,3 +326,32 @@ fn rules_side_by_side_write_the_same() {
         "without permits rules run in order"
     );
 }
+
+#[test]
+fn rules_that_people_run_are_evaluated() {
+    let mut evaluated = 0;
+    for folder in ["rules", "stack-manifests", "stack-manifests/thanos"] {
+        let Some(dir) = testkit::conformance(folder) else {
+            return;
+        };
+        for entry in std::fs::read_dir(dir).expect("readable").flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            if !text.contains("kind: PrometheusRule") {
+                continue;
+            }
+            let node = configfile::yaml::parse(&text).expect("YAML");
+            let spec = node.get("spec").expect("a spec");
+            let file = RuleFile::from_node(spec, &RuleFileOptions::default()).expect("loads");
+            let world = World::new();
+            for definition in definitions("f.yml", file, &Defaults::default()) {
+                let group = Group::new(definition, &world.query, true).expect("plans");
+                world.evaluate(&group, MINUTE);
+                for rule in group.view(true).rules {
+                    assert_eq!(rule.last_error, None, "{}", rule.name);
+                    evaluated += 1;
+                }
+            }
+        }
+    }
+    assert!(evaluated > 200, "{evaluated}");
+}

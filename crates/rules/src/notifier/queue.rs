@@ -89,8 +89,8 @@ impl SendLoop {
         shared.wake.notify_one();
     }
 
-    /// Ends the loop; with `drain` what waits is sent first.
-    pub async fn stop(self, drain: bool) {
+    /// Ends the loop; with `drain` what waits is sent first, else it is gone when this returns.
+    pub fn stop(self, drain: bool) -> impl Future<Output = ()> + Send + 'static {
         if !drain {
             let left = self.shared.queue.lock().drain(..).count();
             if left > 0 {
@@ -101,7 +101,9 @@ impl SendLoop {
         }
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.wake.notify_one();
-        let _ = self.task.await;
+        async move {
+            let _ = self.task.await;
+        }
     }
 }
 
