@@ -40,6 +40,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     for subject in &both()? {
         let data = folder.path().join("data");
         copy(&source, &data)?;
+        // Else the disk is still busy with the copy.
+        let _ = std::process::Command::new("sync").status();
         outcomes.push(measure(subject, &config, &data)?);
         std::fs::remove_dir_all(&data).map_err(|e| e.to_string())?;
     }

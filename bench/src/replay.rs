@@ -38,6 +38,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     for subject in &both()? {
         let data = folder.path().join("data");
         copy(&source, &data)?;
+        // Else the disk is still busy with the copy.
+        let _ = std::process::Command::new("sync").status();
         let started = Instant::now();
         let running = subject.start(&config, &data, testkit::free_port());
         let took = started.elapsed().as_secs_f64();

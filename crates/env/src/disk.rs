@@ -87,6 +87,10 @@ pub trait DiskFile: Send + Sync {
     /// Overwrites at `offset`.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Lets the system begin to put on the disk what was written, without waiting, so that a later sync has less to do.
+    /// A hint.
+    fn begin_sync(&mut self) {}
+
     /// Makes what was written survive a machine crash.
     fn sync(&mut self) -> io::Result<()>;
 

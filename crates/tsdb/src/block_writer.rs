@@ -21,11 +21,15 @@ pub(crate) const CREATING: &str = ".tmp-for-creation";
 pub(crate) const DELETING: &str = ".tmp-for-deletion";
 
 const BUFFER: usize = 256 << 10;
+/// Written bytes after which the system is told to begin putting them on the disk.
+const BEGIN_SYNC: usize = 4 << 20;
 
 /// A buffered file that can be synced.
 struct Sink {
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
+    /// Bytes written since the system was last told to begin.
+    waiting: usize,
 }
 
 impl Sink {
@@ -34,6 +38,7 @@ impl Sink {
         Ok(Sink {
             file,
             buffer: Vec::with_capacity(BUFFER),
+            waiting: 0,
         })
     }
 
@@ -55,7 +60,12 @@ impl Write for Sink {
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_all(&self.buffer)?;
+            self.waiting += self.buffer.len();
             self.buffer.clear();
+            if self.waiting >= BEGIN_SYNC {
+                self.file.begin_sync();
+                self.waiting = 0;
+            }
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub struct SystemDisk;
 struct SystemFile {
     file: File,
     position: u64,
+    /// Up to where the system was told to begin writing out.
+    begun: u64,
 }
 
 /// The lock lives as long as the file is open; the kernel frees it when the process dies.
@@ -30,6 +32,7 @@ impl Disk for SystemDisk {
         Ok(Box::new(SystemFile {
             file: File::create(path)?,
             position: 0,
+            begun: 0,
         }))
     }
 
@@ -40,7 +43,11 @@ impl Disk for SystemDisk {
             .truncate(false)
             .open(path)?;
         let position = file.seek(SeekFrom::End(0))?;
-        Ok(Box::new(SystemFile { file, position }))
+        Ok(Box::new(SystemFile {
+            file,
+            position,
+            begun: position,
+        }))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -163,6 +170,15 @@ impl DiskFile for SystemFile {
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn begin_sync(&mut self) {
+        // Pages that were not written out yet are, in the background; only clean ones are dropped, and there are none.
+        if let Some(len) = std::num::NonZeroU64::new(self.position.saturating_sub(self.begun)) {
+            let advice = rustix::fs::Advice::DontNeed;
+            let _ = rustix::fs::fadvise(&self.file, self.begun, Some(len), advice);
+            self.begun = self.position;
+        }
     }
 
     fn sync(&mut self) -> io::Result<()> {
