@@ -1,5 +1,6 @@
 //! `promtool`: the server's tool. Every command gives text and an exit code; the program prints.
 
+pub mod analyze;
 pub mod backfill;
 pub mod check;
 pub mod check_config;
@@ -33,6 +34,7 @@ Tooling for the Prometheus monitoring system.
   query range SERVER EXPR             run a range query
   query series SERVER                 series that fulfil selectors
   query labels SERVER NAME            values of a label
+  query analyze                       buckets of histograms in use
   query explain SERVER EXPR           run a query and tell how it was evaluated
   test rules FILES...                 unit tests of rules
   tsdb list [DB]                      the blocks of a data folder

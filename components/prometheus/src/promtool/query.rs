@@ -82,7 +82,7 @@ const FAR: i64 = 9999 * 3_600_000;
 /// `promtool query KIND ...`; `now` is unix milliseconds.
 pub async fn query(arguments: &[String], now: i64) -> Outcome {
     let Some((kind, rest)) = arguments.split_first() else {
-        return usage("expected one of: instant, range, series, labels, explain");
+        return usage("expected one of: instant, range, series, labels, analyze, explain");
     };
     let version = crate::build::version_text("promtool");
     let program = match kind.as_str() {
@@ -91,9 +91,10 @@ pub async fn query(arguments: &[String], now: i64) -> Outcome {
         "series" => SERIES,
         "labels" => LABELS,
         "explain" => super::explain::EXPLAIN,
+        "analyze" => super::analyze::ANALYZE,
         "--help" | "-h" => {
             return Outcome::printed(
-                "usage: promtool query instant|range|series|labels|explain [flags] SERVER ...\n"
+                "usage: promtool query instant|range|series|labels|analyze|explain [flags] SERVER ...\n"
                     .into(),
             );
         }
@@ -121,6 +122,7 @@ pub async fn query(arguments: &[String], now: i64) -> Outcome {
             "range" => range(&values, now).await,
             "series" => series(&values, now).await,
             "explain" => explain(&values, now).await,
+            "analyze" => analyze(&values, now).await,
             _ => labels(&values, now).await,
         }
     };
@@ -269,6 +271,41 @@ async fn explain(values: &Values, now: i64) -> Result<Outcome, Fault> {
         &reply.data,
         values.text("format") == "json",
     ))
+}
+
+async fn analyze(values: &Values, now: i64) -> Result<Outcome, Fault> {
+    for flag in ["server", "type"] {
+        if values.text(flag).is_empty() {
+            return Ok(usage(&format!(
+                "required flag --{flag} not provided, try --help"
+            )));
+        }
+    }
+    if values.list("match").is_empty() {
+        return Ok(usage("required flag --match not provided, try --help"));
+    }
+    if values.text("type") != "histogram" {
+        let kind = values.text("type");
+        let message = format!("analyze type is {kind}, must be 'histogram'\n");
+        return Ok(Outcome::failed(message));
+    }
+    let duration =
+        model::duration::parse_duration(values.text("duration")).map_err(|e| bad("duration", e))?;
+    let duration = model::duration::format_duration(duration);
+    let at = time(values, "time")?.unwrap_or(now);
+    let (client, url) = client_and_url(values, "/api/v1/query")?;
+    let mut answers = Vec::new();
+    for selector in values.list("match") {
+        let params = [
+            ("query", format!("{selector}[{duration}]")),
+            ("time", seconds(at)),
+        ];
+        answers.push(client::post(&client, &url, &params, &[]).await?.data);
+    }
+    Ok(match super::analyze::report(&answers) {
+        Ok(text) => Outcome::printed(text),
+        Err(error) => Outcome::failed(format!("{error}\n")),
+    })
 }
 
 fn ranged(values: &Values, now: i64) -> Result<Vec<(&'static str, String)>, Fault> {

@@ -12,7 +12,7 @@ pub fn labels_of(map: &Value) -> Labels {
 }
 
 /// `up{job="x"}`
-fn metric_text(map: &Value) -> String {
+pub fn metric_text(map: &Value) -> String {
     let labels = labels_of(map);
     let name = labels.metric_name();
     let rest = labels.drop_metric_name();
