@@ -12,6 +12,8 @@ pub const PAGE: usize = 32 * 1024;
 pub const FRAGMENT_HEADER: usize = 7;
 /// Upstream's default length of a segment.
 pub const SEGMENT_BYTES: u64 = 128 << 20;
+/// How hard zstd tries: the library's own default.
+const ZSTD_LEVEL: i32 = 3;
 /// What a zstd record may unpack to.
 const ZSTD_RECORD_BYTES_MAX: u64 = 512 << 20;
 
@@ -60,8 +62,8 @@ impl Packed {
                 packed.map(|bytes| (SNAPPY, bytes))
             }
             Compression::Zstd => {
-                let level = ruzstd::encoding::CompressionLevel::Fastest;
-                Some((ZSTD, ruzstd::encoding::compress_to_vec(&record[..], level)))
+                let packed = zstd::bulk::compress(&record, ZSTD_LEVEL).ok();
+                packed.map(|bytes| (ZSTD, bytes))
             }
         };
         match packed {
@@ -367,7 +369,7 @@ fn unpack_snappy(record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 fn unpack_zstd(record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     use std::io::Read as _;
     out.clear();
-    let decoder = ruzstd::decoding::StreamingDecoder::new(record).map_err(|e| e.to_string())?;
+    let decoder = zstd::stream::read::Decoder::with_buffer(record).map_err(|e| e.to_string())?;
     let n = decoder
         .take(ZSTD_RECORD_BYTES_MAX + 1)
         .read_to_end(out)
