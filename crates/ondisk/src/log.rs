@@ -4,6 +4,8 @@
 //! [`crate::record`]. [`frame`] turns a record into the bytes to append; [`LogReader`] finds the records of a segment
 //! again and, tailing a live one, waits where a record is not complete yet.
 
+use std::cell::RefCell;
+
 use crate::fields::crc;
 
 /// Bytes of a page.
@@ -43,6 +45,11 @@ impl Compression {
     }
 }
 
+thread_local! {
+    /// Its table is as large as the records of many a scrape, and need not be made anew for each.
+    static SNAPPY_ENCODER: RefCell<snap::raw::Encoder> = RefCell::new(snap::raw::Encoder::new());
+}
+
 /// A record made ready for [`frame`]: packed if that made it smaller.
 #[derive(Debug, Clone)]
 pub struct Packed {
@@ -58,8 +65,8 @@ impl Packed {
             _ if record.is_empty() => None,
             Compression::None => None,
             Compression::Snappy => {
-                let packed = snap::raw::Encoder::new().compress_vec(&record).ok();
-                packed.map(|bytes| (SNAPPY, bytes))
+                let packed = SNAPPY_ENCODER.with_borrow_mut(|e| e.compress_vec(&record));
+                packed.ok().map(|bytes| (SNAPPY, bytes))
             }
             Compression::Zstd => {
                 let packed = zstd::bulk::compress(&record, ZSTD_LEVEL).ok();
