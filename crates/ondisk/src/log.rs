@@ -4,6 +4,8 @@
 //! [`crate::record`]. [`frame`] turns a record into the bytes to append; [`LogReader`] finds the records of a segment
 //! again and, tailing a live one, waits where a record is not complete yet.
 
+use std::cell::RefCell;
+
 use crate::fields::crc;
 
 /// Bytes of a page.
@@ -12,6 +14,8 @@ pub const PAGE: usize = 32 * 1024;
 pub const FRAGMENT_HEADER: usize = 7;
 /// Upstream's default length of a segment.
 pub const SEGMENT_BYTES: u64 = 128 << 20;
+/// How hard zstd tries: the library's own default.
+const ZSTD_LEVEL: i32 = 3;
 /// What a zstd record may unpack to.
 const ZSTD_RECORD_BYTES_MAX: u64 = 512 << 20;
 
@@ -41,6 +45,11 @@ impl Compression {
     }
 }
 
+thread_local! {
+    /// Its table is as large as the records of many a scrape, and need not be made anew for each.
+    static SNAPPY_ENCODER: RefCell<snap::raw::Encoder> = RefCell::new(snap::raw::Encoder::new());
+}
+
 /// A record made ready for [`frame`]: packed if that made it smaller.
 #[derive(Debug, Clone)]
 pub struct Packed {
@@ -56,12 +65,12 @@ impl Packed {
             _ if record.is_empty() => None,
             Compression::None => None,
             Compression::Snappy => {
-                let packed = snap::raw::Encoder::new().compress_vec(&record).ok();
-                packed.map(|bytes| (SNAPPY, bytes))
+                let packed = SNAPPY_ENCODER.with_borrow_mut(|e| e.compress_vec(&record));
+                packed.ok().map(|bytes| (SNAPPY, bytes))
             }
             Compression::Zstd => {
-                let level = ruzstd::encoding::CompressionLevel::Fastest;
-                Some((ZSTD, ruzstd::encoding::compress_to_vec(&record[..], level)))
+                let packed = zstd::bulk::compress(&record, ZSTD_LEVEL).ok();
+                packed.map(|bytes| (ZSTD, bytes))
             }
         };
         match packed {
@@ -367,7 +376,7 @@ fn unpack_snappy(record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 fn unpack_zstd(record: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     use std::io::Read as _;
     out.clear();
-    let decoder = ruzstd::decoding::StreamingDecoder::new(record).map_err(|e| e.to_string())?;
+    let decoder = zstd::stream::read::Decoder::with_buffer(record).map_err(|e| e.to_string())?;
     let n = decoder
         .take(ZSTD_RECORD_BYTES_MAX + 1)
         .read_to_end(out)

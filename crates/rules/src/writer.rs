@@ -149,7 +149,7 @@ impl Writer {
                     match error {
                         AppendError::OutOfOrder => written.dropped[0] += 1,
                         AppendError::TooOld | AppendError::OutOfBounds => written.dropped[1] += 1,
-                        AppendError::DuplicateTimestamp => written.dropped[2] += 1,
+                        AppendError::DuplicateTimestamp(_) => written.dropped[2] += 1,
                         _ => {}
                     }
                     written.error = Some(error.to_string());

@@ -584,7 +584,7 @@ impl Run<'_> {
                 }
             }
             Err(AppendError::OutOfOrder) => self.left_out.out_of_order += 1,
-            Err(AppendError::DuplicateTimestamp) => self.left_out.duplicate += 1,
+            Err(AppendError::DuplicateTimestamp(_)) => self.left_out.duplicate += 1,
             Err(AppendError::OutOfBounds | AppendError::TooOld) => self.left_out.out_of_bounds += 1,
             Err(fault) => return Err(IngestError::Storage(fault)),
         }

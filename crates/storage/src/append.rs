@@ -22,9 +22,9 @@ pub enum AppendError {
     /// Older than the out-of-order window.
     #[error("too old sample")]
     TooOld,
-    /// Another value at a time that already has one.
-    #[error("duplicate sample for timestamp")]
-    DuplicateTimestamp,
+    /// Another value at a time that already has one; for floats with which, see [`AppendError::duplicate_float`].
+    #[error("duplicate sample for timestamp{0}")]
+    DuplicateTimestamp(String),
     /// The reference is gone; resolve the labels again with [`Appender::series`].
     #[error("unknown series reference")]
     UnknownSeries,
@@ -64,6 +64,18 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// A float at a time that has another value already; `existing` is `None` where that is a histogram.
+    pub fn duplicate_float(t: i64, existing: Option<f64>, new: f64) -> AppendError {
+        let existing = match existing {
+            Some(v) => model::number::format_float_g(v),
+            None => "is a histogram".to_owned(),
+        };
+        let new = model::number::format_float_g(new);
+        AppendError::DuplicateTimestamp(format!(
+            " {t}; overrides not allowed: existing {existing}, new value {new}"
+        ))
+    }
+
     /// Whether the fault lies with one sample, so that the rest of a batch can go on.
     pub fn is_sample_fault(&self) -> bool {
         matches!(
@@ -71,7 +83,7 @@ impl AppendError {
             AppendError::OutOfOrder
                 | AppendError::OutOfBounds
                 | AppendError::TooOld
-                | AppendError::DuplicateTimestamp
+                | AppendError::DuplicateTimestamp(_)
         )
     }
 }

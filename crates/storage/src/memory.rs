@@ -163,7 +163,7 @@ impl Batch<'_> {
         match last {
             Some((last, _)) if t < last => Err(AppendError::OutOfOrder),
             Some((last, value)) if t == last && same(value) => Ok(false),
-            Some((last, _)) if t == last => Err(AppendError::DuplicateTimestamp),
+            Some((last, _)) if t == last => Err(AppendError::DuplicateTimestamp(String::new())),
             _ => Ok(true),
         }
     }
@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(batch.append(series, 5, 1.0), Err(AppendError::OutOfOrder));
         assert_eq!(
             batch.append(series, 299_000, 1.0),
-            Err(AppendError::DuplicateTimestamp)
+            Err(AppendError::DuplicateTimestamp(String::new()))
         );
         assert_eq!(
             batch.append(series, 299_000, 299.0),

@@ -85,6 +85,9 @@ impl ChunkFiles {
             match read_all(number, &map) {
                 Ok(chunks) => {
                     chunks.into_iter().for_each(|(at, chunk)| each(at, chunk));
+                    // A new mapping takes no memory until a chunk is read again; the one that was walked over took all.
+                    drop(map);
+                    let map = disk.map(&path).map_err(DbError::io("map", &path))?;
                     maps.insert(number, map);
                 }
                 Err(HeadChunkError::Empty) if Some(&number) == numbers.last() => bad = Some(number),

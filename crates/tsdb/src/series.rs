@@ -235,6 +235,14 @@ impl Series {
         }
     }
 
+    /// The newest sample's value, if it is a float of the open chunk.
+    pub(crate) fn last_float(&self) -> Option<f64> {
+        match &self.state {
+            State::Float(a) => Some(f64::from_bits(a.last_value_bits())),
+            _ => None,
+        }
+    }
+
     /// Whether the newest sample has this value.
     pub(crate) fn last_is(&self, value: Incoming<'_>) -> bool {
         match (&self.state, value) {

@@ -73,7 +73,10 @@ fn admission_is_upstreams() {
     let db = site.open();
     append(&db, "a", &[(10 * HOUR, 1.0)]).unwrap();
     let refused = |t: i64, v: f64| append(&db, "a", &[(t, v)]).unwrap_err();
-    assert_eq!(refused(10 * HOUR, 2.0), AppendError::DuplicateTimestamp);
+    assert_eq!(
+        refused(10 * HOUR, 2.0).to_string(),
+        "duplicate sample for timestamp 36000000; overrides not allowed: existing 1, new value 2"
+    );
     assert_eq!(append(&db, "a", &[(10 * HOUR, 1.0)]), Ok(()));
     assert_eq!(refused(10 * HOUR - 1, 1.0), AppendError::OutOfOrder);
     assert_eq!(refused(9 * HOUR - 1, 1.0), AppendError::OutOfBounds);

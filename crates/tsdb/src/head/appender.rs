@@ -141,7 +141,12 @@ impl<'a> HeadAppender<'a> {
                 };
                 return match stale || series.last_is(value) {
                     true => Ok(()),
-                    false => Err(AppendError::DuplicateTimestamp),
+                    false => Err(match value {
+                        Incoming::Float(v) => {
+                            AppendError::duplicate_float(t, series.last_float(), v)
+                        }
+                        Incoming::Histogram(_) => AppendError::DuplicateTimestamp(String::new()),
+                    }),
                 };
             }
         }
