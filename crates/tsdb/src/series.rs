@@ -405,7 +405,7 @@ impl Series {
             State::Float(_) => {
                 let target = policy.samples.max(1);
                 if n == target / 4 {
-                    self.predict_end(t, 4);
+                    self.predict_end(4.0);
                 }
                 self.buf.len() > FLOAT_CHUNK_BYTES_MAX || t >= self.next_at || n >= 2 * target
             }
@@ -428,17 +428,16 @@ impl Series {
         debug_assert!(appended.is_ok());
     }
 
-    /// Foresees when the chunk will be full, and shares the window evenly among chunks like it.
-    fn predict_end(&mut self, now: i64, ratio: i64) {
+    /// Foresees when the chunk will be full, `ratio` times what it is now, and shares the window evenly among chunks
+    /// like it.
+    fn predict_end(&mut self, ratio: f64) {
         let start = self.min_time;
-        let room = self.next_at.saturating_sub(start);
-        let step = now
-            .saturating_sub(start)
-            .saturating_add(1)
-            .saturating_mul(ratio);
-        let k = if step > 0 { room / step } else { 0 };
-        if k > 1 {
-            self.next_at = start + room / k;
+        let room = self.next_at.saturating_sub(start) as f64;
+        let newest = self.open_last().unwrap_or(start);
+        let step = (newest.saturating_sub(start).saturating_add(1)) as f64 * ratio;
+        let chunks = room / step;
+        if chunks > 1.0 {
+            self.next_at = start.saturating_add((room / chunks.floor()) as i64);
         }
     }
 
@@ -484,7 +483,7 @@ impl Series {
         let target = HISTOGRAM_CHUNK_BYTES_TARGET;
         let window_end = (self.min_time / policy.range * policy.range).saturating_add(policy.range);
         if bytes >= target / 4 && self.next_at == window_end {
-            self.predict_end(t, (target / bytes.max(1)).max(1) as i64);
+            self.predict_end(target as f64 / bytes.max(1) as f64);
         }
         (t >= self.next_at || bytes >= 2 * target) && (n >= 10 || t >= window_end)
     }

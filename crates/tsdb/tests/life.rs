@@ -437,3 +437,33 @@ fn a_long_gap_loses_nothing() {
     }
     assert_eq!(read_all(&db), want);
 }
+
+/// Times of the chunks of the first block's first series.
+fn chunk_times(db: &tsdb::Db) -> Vec<(i64, i64)> {
+    let blocks = db.blocks();
+    let index = blocks[0].index();
+    let first = index.all_postings().unwrap().iter().next().unwrap();
+    let mut entry = ondisk::index::SeriesEntry::default();
+    blocks[0].series(first, &mut entry).unwrap();
+    let times = entry.chunks.iter().map(|c| (c.min_time, c.max_time));
+    times.collect()
+}
+
+#[test]
+fn chunks_share_their_window_evenly() {
+    const MINUTE: i64 = 60_000;
+    let cut = |step: i64| {
+        let site = Site::new();
+        let db = site.open();
+        fill(&db, 1, 0, 4 * HOUR / step, step);
+        db.maintain().unwrap();
+        chunk_times(&db)
+    };
+    // Every 15 s: four chunks of half an hour.
+    let quarter = |n: i64| (n * 30 * MINUTE, (n + 1) * 30 * MINUTE - 15_000);
+    assert_eq!(cut(15_000), (0..4).map(quarter).collect::<Vec<_>>());
+    // Every minute: one chunk, which ends with the window.
+    assert_eq!(cut(MINUTE), [(0, 119 * MINUTE)]);
+    // Every 5 s: twelve of ten minutes.
+    assert_eq!(cut(5000).len(), 12);
+}

@@ -13,6 +13,7 @@ use ondisk::head_chunks;
 use ondisk::log::Compression;
 use ondisk::record::{self, RefTombstone, SeriesRecord};
 use ondisk::tombstones::Interval;
+use storage::Appendable as _;
 use support::*;
 use tsdb::wal::{Wal, WalOptions};
 use tsdb::{Durability, Options};
@@ -161,4 +162,74 @@ fn out_of_order_samples_are_taken_from_when_it_is_switched_on() {
     site.restart();
     // The log of late samples is there, so it is read although the window is closed.
     assert_eq!(times(&read_all(&site.open()), "a"), want);
+}
+
+#[test]
+fn the_progress_of_a_replay_shows_segments() {
+    let site = Site::with(Options {
+        wal_segment_bytes: 32 << 10,
+        ..Site::new().options
+    });
+    let db = site.open();
+    let want = fill(&db, 50, 0, 200, 15_000);
+    let newest = db.wal_dir().to_owned();
+    drop(db);
+    site.restart();
+    let segments = tsdb::wal::segments(&site.disk, &newest).unwrap();
+    assert!(segments.len() > 2);
+    let progress = tsdb::ReplayProgress::default();
+    let db = tsdb::Db::open_watched(
+        Path::new("/data"),
+        site.options.clone(),
+        Arc::new(site.disk.clone()),
+        Arc::new(site.clock.clone()),
+        &env::Registry::new(),
+        &progress,
+    )
+    .unwrap();
+    let last = i64::from(*segments.last().unwrap());
+    assert_eq!(progress.get(), (i64::from(segments[0]), last, last));
+    assert_same_samples(&read_all(&db), &want, "replayed");
+}
+
+#[test]
+fn metadata_goes_to_the_log_where_asked_for() {
+    let logged = |log_metadata: bool| {
+        let site = Site::with(Options {
+            log_metadata,
+            ..Site::new().options
+        });
+        let db = site.open();
+        let mut appender = db.appender();
+        let series = appender.series(&labels("a")).unwrap();
+        appender.append(series, 1000, 1.0).unwrap();
+        let metadata = model::Metadata {
+            help: "what it is".into(),
+            unit: "seconds".into(),
+            ..model::Metadata::default()
+        };
+        appender.update_metadata(series, &metadata).unwrap();
+        appender.commit().unwrap();
+        let dir = db.wal_dir().to_owned();
+        drop(db);
+        site.restart();
+        drop(site.open());
+        let mut found = Vec::new();
+        for segment in tsdb::wal::segments(&site.disk, &dir).unwrap() {
+            tsdb::wal::walk_segment(&site.disk, &dir, segment, 0, |bytes| {
+                if bytes[0] == 6 {
+                    record::metadata(bytes, |series, m| found.push((series, m))).unwrap();
+                }
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert!(
+            found
+                .iter()
+                .all(|(series, m)| *series == 1 && *m == metadata)
+        );
+        found.len()
+    };
+    assert_eq!((logged(true), logged(false)), (1, 0));
 }
