@@ -251,8 +251,12 @@ fn run_prometheus(dir: &Path, data: &Path) -> String {
         .spawn()
         .unwrap();
     let server = Server(child);
-    // Real seconds of a real program: there is no clock to turn.
-    std::thread::sleep(Duration::from_secs(6));
+    // Real seconds of a real program: there is no clock to turn. It has to have scraped itself a few times.
+    testkit::http::wait_for(
+        port,
+        "/api/v1/query?query=count_over_time(up[1h])%3E3",
+        |answer| answer.body.contains("\"value\""),
+    );
     drop(server);
     std::fs::read_to_string(log_path).unwrap()
 }

@@ -45,8 +45,6 @@ pub(crate) struct Replay {
 pub(crate) struct Found {
     in_order: HashMap<u64, Vec<Finished>>,
     late: HashMap<u64, Vec<Finished>>,
-    /// Place of the newest out-of-order chunk.
-    newest_late: Option<FileRef>,
 }
 
 impl Found {
@@ -61,10 +59,7 @@ impl Found {
             return;
         };
         match late {
-            true => {
-                self.late.entry(chunk.series).or_default().push(finished);
-                self.newest_late = self.newest_late.max(Some(at));
-            }
+            true => self.late.entry(chunk.series).or_default().push(finished),
             false => self
                 .in_order
                 .entry(chunk.series)
@@ -458,11 +453,10 @@ impl Replayer<'_> {
             file: (marker.chunk >> 32) as u32,
             offset: marker.chunk as u32,
         };
-        if self.found.newest_late.is_none_or(|newest| at > newest) {
-            return;
-        }
+        // The very chunk has to be there: after a crash that lost it later lives wrote others behind its place.
         if let Some(mut series) = self.head.slots.lock(slot)
             && let Some(side) = &mut series.out_of_order
+            && side.finished.iter().any(|chunk| chunk.at() == at)
         {
             side.samples.clear();
         }

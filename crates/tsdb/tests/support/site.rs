@@ -162,8 +162,15 @@ pub fn collect(querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) ->
 
 /// Compares without printing thousands of samples.
 pub fn assert_same_samples(got: &Samples, want: &Samples, what: &str) {
-    let names = |s: &Samples| s.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(got), names(want), "{what}: series");
+    let more = |a: &Samples, b: &Samples| {
+        let only = a.keys().filter(|name| !b.contains_key(*name));
+        only.cloned().collect::<Vec<_>>()
+    };
+    let (extra, missing) = (more(got, want), more(want, got));
+    assert!(
+        extra.is_empty() && missing.is_empty(),
+        "{what}: gained {extra:?}, lost {missing:?}"
+    );
     for (series, samples) in want {
         let there = &got[series];
         let differs = there.iter().zip(samples).find(|(a, b)| a != b);
