@@ -1,6 +1,6 @@
 //! Which blocks to compact and which to delete: decisions on metas alone.
 
-use ondisk::meta::{HINT_SELECTED, HINT_STALE, Meta};
+use ondisk::meta::{HINT_OUT_OF_ORDER, HINT_SELECTED, HINT_STALE, Meta};
 
 /// Block lengths that compaction aims at: `min` times powers of three up to `max`.
 pub fn block_ranges(min: i64, max: i64) -> Vec<i64> {
@@ -40,12 +40,20 @@ pub fn plan(
     let end = sorted.iter().position(|i| !may_compact(&metas[*i]));
     sorted.truncate(end.unwrap_or(sorted.len()));
 
+    let in_order_end = metas
+        .iter()
+        .filter(|m| m.compaction.hints.is_empty())
+        .map(|m| m.max_time)
+        .max();
     let class = |m: &Meta| match () {
+        // Late samples of a window that is still in the head: merged with blocks of in-order samples they would make one
+        // that ends where the log is still needed.
+        _ if m.compaction.has_hint(HINT_OUT_OF_ORDER) && Some(m.max_time) > in_order_end => 3,
         _ if m.compaction.has_hint(HINT_STALE) => 1,
         _ if m.compaction.has_hint(HINT_SELECTED) => 2,
         _ => 0,
     };
-    for wanted in 0..3 {
+    for wanted in 0..4 {
         let of: Vec<usize> = sorted
             .iter()
             .copied()
@@ -182,11 +190,24 @@ pub fn beyond_size(metas: &[Meta], sizes: &[u64], others: u64, limit: u64) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ondisk::meta::{HINT_OUT_OF_ORDER, Ulid};
+    use ondisk::meta::Ulid;
 
     fn metas(times: &[(i64, i64)]) -> Vec<Meta> {
         let of = |(i, t): (usize, &(i64, i64))| Meta::new(Ulid(i as u128), t.0, t.1);
         times.iter().enumerate().map(of).collect()
+    }
+
+    #[test]
+    fn late_blocks_ahead_of_the_head_are_not_merged_with_others() {
+        let mut blocks = metas(&[(0, 20), (20, 40), (40, 60), (60, 80)]);
+        for ahead in [2, 3] {
+            blocks[ahead].compaction.hints = vec![HINT_OUT_OF_ORDER.to_owned()];
+        }
+        let planned = |blocks: &[Meta]| plan(blocks, &[20, 60, 180], true, |_| true);
+        assert!(planned(&blocks).is_empty(), "the head still has 40 to 60");
+        // Once the head's own block is there, they are as any others: first what overlaps.
+        blocks.push(Meta::new(Ulid(9), 40, 60));
+        assert_eq!(planned(&blocks), [2, 4]);
     }
 
     fn check(times: &[(i64, i64)], want: &[usize]) {

@@ -1,9 +1,6 @@
 //! A real process that appends, maintains and is killed with SIGKILL at moments of chance: what it acknowledged is there
 //! afterwards, once. The process is this test's own program, started again for the test `child`.
 //!
-//! With `TITAN_KILL_LATE=1` some samples come out of order. That fails in about one of six runs: one such sample, all of
-//! whose neighbours are there, is missing after a kill. It is a fault to be found, and the reason why it is not the default.
-//!
 //! `TITAN_KILL_SEED` sets the seed, which a failure prints; `TITAN_LONG_TESTS=1` kills 300 times.
 
 #[path = "support/site.rs"]
@@ -50,8 +47,7 @@ fn batch(step: i64) -> Vec<(String, i64, f64)> {
         .map(|i| (i.to_string(), t, (step * 100 + i as i64) as f64))
         .collect();
     all.push((format!("churn-{}", step / 50), t, step as f64));
-    let late = std::env::var_os("TITAN_KILL_LATE").is_some();
-    if late && step > 400 && step % 7 == 0 {
+    if step > 400 && step % 7 == 0 {
         all.push(("0".into(), t - 3 * STEP - 1, -step as f64));
     }
     all

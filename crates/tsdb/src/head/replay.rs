@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use env::instruments::Counter;
-use hashbrown::hash_map::HashMap;
+use hashbrown::{HashSet, hash_map::HashMap};
 use model::{Histogram, Labels};
 use ondisk::chunk::{
     FloatHistogramAppender, FloatHistogramIter, HistogramAppender, HistogramIter, ResetHeader,
@@ -443,7 +443,8 @@ impl Replayer<'_> {
         true
     }
 
-    /// The samples before a marker are in a chunk file, if that chunk got there.
+    /// The samples before a marker are in a chunk file, if that chunk got there. What the chunk holds is what is dropped:
+    /// a later life may have written another chunk of the series at the place of one that a crash lost.
     fn marker(&mut self, marker: &RefMarker) {
         let Some(slot) = self.slots.get(marker.series) else {
             self.unknown.markers += 1;
@@ -453,12 +454,21 @@ impl Replayer<'_> {
             file: (marker.chunk >> 32) as u32,
             offset: marker.chunk as u32,
         };
-        // The very chunk has to be there: after a crash that lost it later lives wrote others behind its place.
-        if let Some(mut series) = self.head.slots.lock(slot)
-            && let Some(side) = &mut series.out_of_order
-            && side.finished.iter().any(|chunk| chunk.at() == at)
-        {
-            side.samples.clear();
+        let Some(mut series) = self.head.slots.lock(slot) else {
+            return;
+        };
+        let Some(side) = &mut series.out_of_order else {
+            return;
+        };
+        let Some(chunk) = side.finished.iter().find(|chunk| chunk.at() == at) else {
+            return;
+        };
+        let mut held = Vec::new();
+        let read = self.head.files.read(at).ok();
+        let decoded = read.and_then(|data| merge::decode(chunk.encoding(), &data, &mut held).ok());
+        if decoded.is_some() {
+            let times: HashSet<i64> = held.iter().map(|sample| sample.t).collect();
+            side.samples.retain(|sample| !times.contains(&sample.t));
         }
     }
 
