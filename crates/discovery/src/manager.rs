@@ -349,4 +349,34 @@ mod tests {
         assert_eq!(count(&targets, "b"), 1, "what runs on keeps its targets");
         assert_eq!(targets.len(), 1);
     }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_is_counted_and_tried_anew() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("kubeconfig");
+        let text = format!(
+            "scrape_configs:\n- job_name: k\n  kubernetes_sd_configs: [{{role: pod, kubeconfig_file: {}}}]\n",
+            path.display()
+        );
+        let config = configfile::Config::parse(&text, &|_: &str| None).expect("a configuration");
+        assert_eq!(config.lacking_discovery(), []);
+        let job = &config.scrape_configs[0];
+        let jobs = [("k".to_string(), job.sd_configs.clone())];
+        let registry = Registry::new();
+        let clock = net::clock::system_clock();
+        let mut manager = Manager::new(clock, registry.clone(), "test".into());
+        let failed = || {
+            let help = "Current number of service discovery configurations that failed to load.";
+            let gauges = registry.gauges("prometheus_sd_failed_configs", help, &["name"]);
+            gauges.with(&["scrape"]).get()
+        };
+        manager.apply(&jobs);
+        assert_eq!(failed(), 1.0);
+        let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]";
+        let context = "contexts: [{name: x, context: {cluster: c}}]";
+        std::fs::write(&path, format!("current-context: x\n{context}\n{cluster}\n"))
+            .expect("written");
+        manager.apply(&jobs);
+        assert_eq!(failed(), 0.0);
+    }
 }
