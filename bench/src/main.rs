@@ -5,6 +5,7 @@
 mod compaction;
 mod concurrent;
 mod dataset;
+mod discovery;
 mod flags;
 mod ingest;
 mod kept;
@@ -28,6 +29,7 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   query       --series --hours --interval --times      what dashboards and rules ask
   rules       --seconds --targets --series --recording --alerting
                                                        what rules cost beyond scraping
+  discovery   --targets --percent --times              from changed target files to other targets
   concurrent  --series --hours --interval --clients --seconds
                                                        many clients replay a dashboard at the same time
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
             "select" => query::select(rest),
             "query" => query::run(rest),
             "rules" => rules::run(rest),
+            "discovery" => discovery::run(rest),
             "concurrent" => concurrent::run(rest),
             _ => Err(HELP.to_string()),
         },

@@ -329,3 +329,65 @@ fn writes_are_measured() {
         said.out
     );
 }
+
+#[test]
+fn what_discovery_finds_is_shown_as_the_real_one_shows_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let config = path("p.yml");
+    let text = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['x:1', 'y:2', 'x:1'], labels: {l: v}}]\n  \
+        relabel_configs: [{source_labels: [__address__], regex: 'y.*', action: drop}]\n- job_name: b\n  \
+        file_sd_configs: [{files: [f.yml]}]\n- job_name: c\n  static_configs: [{targets: ['c:1']}]\n  \
+        relabel_configs: [{target_label: __address__, replacement: bad/address}]\n- job_name: d\n";
+    std::fs::write(&config, text).expect("written");
+    std::fs::write(
+        path("f.yml"),
+        "- targets: ['f:1', 'g:2']\n  labels: {z: '<&>'}\n",
+    )
+    .expect("written");
+    let check = |job| {
+        let timeout = "--timeout=500ms";
+        ["check", "service-discovery", timeout, &config, job].map(str::to_string)
+    };
+    let ours = |job| {
+        let arguments = check(job);
+        tool(&arguments.each_ref().map(String::as_str))
+    };
+    let fault = ours("c");
+    assert_eq!(fault.code, Some(0), "{}", fault.err);
+    assert!(fault.out.contains("\"labels\": {},\n    \"error\": {}\n"));
+    assert_eq!(
+        fault.err,
+        "target \"c:1\": \"bad/address\" is not a valid hostname\n"
+    );
+    let unknown = ours("x");
+    assert_eq!(
+        unknown.err,
+        "Job x not found. Select one of:\n\ta\n\tb\n\tc\n\td\n"
+    );
+    assert_eq!(unknown.code, Some(1));
+    let Some(real) = peers::find("promtool") else {
+        return;
+    };
+    for job in ["a", "b", "d", "x"] {
+        let arguments = check(job);
+        let theirs = run(&real, &arguments.each_ref().map(String::as_str), "");
+        let ours = ours(job);
+        // The real one is older than these labels.
+        let mut lines: Vec<&str> = ours.out.split_inclusive('\n').collect();
+        lines.retain(|line| {
+            !line.contains("__convert_classic") && !line.contains("_native_histograms__")
+        });
+        lines.retain(|line| !line.contains("__always_scrape_classic"));
+        assert_eq!(lines.concat(), theirs.out, "{job}");
+        assert_eq!(ours.code, theirs.code, "{job}");
+    }
+    for arguments in [
+        &["check", "service-discovery"][..],
+        &["check", "service-discovery", &config],
+        &["check", "service-discovery", "/nowhere.yml", "a"],
+    ] {
+        let (ours, theirs) = (tool(arguments), run(&real, arguments, ""));
+        assert_eq!((ours.err, ours.code), (theirs.err, theirs.code));
+    }
+}

@@ -4,6 +4,7 @@ pub mod analyze;
 pub mod backfill;
 pub mod check;
 pub mod check_config;
+pub mod check_discovery;
 pub mod check_rules;
 pub mod client;
 pub mod explain;
@@ -28,6 +29,7 @@ Tooling for the Prometheus monitoring system.
   check config FILES...               whether configuration files are valid
   check web-config FILES...           whether files for --web.config.file are valid
   check rules [FILES...]              whether rule files are valid
+  check service-discovery FILE JOB    what a job's discovery finds
   check metrics                       advice on metrics from standard input
   check healthy | ready               whether a server is
   query instant SERVER EXPR           run an instant query
@@ -160,6 +162,9 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         ["check", "metrics", ..] => check::metrics(from(2), tool.input),
         ["check", "healthy", ..] => check::server(from(2), "/-/healthy").await,
         ["check", "ready", ..] => check::server(from(2), "/-/ready").await,
+        ["check", "service-discovery", ..] => {
+            check_discovery::service_discovery(from(2), tool.clock.clone()).await
+        }
         ["check", "web-config", ..] => check::web_config(from(2)),
         ["promql", "format", ..] => promql::format(from(2), &global),
         ["tsdb", "list", ..] => tsdb::list(from(2), tool),

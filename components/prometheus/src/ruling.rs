@@ -78,7 +78,8 @@ impl Ruling {
             concurrency: concurrent.then_some(config.rules.max_concurrency),
         });
         let discovery =
-            discovery::Manager::new(clock, registry.clone(), crate::build::user_agent());
+            discovery::Manager::new(clock, registry.clone(), crate::build::user_agent())
+                .named("notify");
         let (stop_following, stopped) = net::shutdown::channel();
         let following = {
             let (notifier, subscription) = (notifier.clone(), discovery.subscribe());

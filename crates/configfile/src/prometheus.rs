@@ -484,7 +484,6 @@ impl Config {
     pub fn lacking_discovery(&self) -> Vec<(&str, &'static str)> {
         let lacking = |config: &SdConfig| match config {
             SdConfig::Lacking(name) => Some(*name),
-            SdConfig::Kubernetes(_) => Some("kubernetes"),
             _ => None,
         };
         self.scrape_configs

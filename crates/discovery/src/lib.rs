@@ -9,8 +9,10 @@ pub mod file;
 pub mod glob;
 pub mod group;
 pub mod http;
+pub mod kubernetes;
 pub mod manager;
 
+mod manager_metrics;
 mod refresh;
 
 pub use group::TargetGroup;

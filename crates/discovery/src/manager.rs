@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::group::TargetGroup;
+use crate::manager_metrics::ManagerMetrics;
 
 /// The groups of every job. A job without targets is there with an empty list.
 pub type Targets = BTreeMap<String, Vec<Arc<TargetGroup>>>;
@@ -24,6 +25,7 @@ pub struct Manager {
     user_agent: String,
     providers: Vec<Provider>,
     shared: Arc<Shared>,
+    metrics: Arc<ManagerMetrics>,
 }
 
 struct Provider {
@@ -31,14 +33,16 @@ struct Provider {
     config: Option<SdConfig>,
     found: Found,
     task: Option<JoinHandle<()>>,
+    /// It could not be started.
+    failed: bool,
 }
 
 /// What a mechanism has found so far.
-type Found = Arc<Mutex<Vec<Arc<TargetGroup>>>>;
+pub(crate) type Found = Arc<Mutex<Vec<Arc<TargetGroup>>>>;
 
 /// Which jobs read from which mechanisms, and who waits for news.
-struct Shared {
-    jobs: Mutex<Vec<(String, Vec<Found>)>>,
+pub(crate) struct Shared {
+    pub(crate) jobs: Mutex<Vec<(String, Vec<Found>)>>,
     news: watch::Sender<u64>,
 }
 
@@ -48,10 +52,28 @@ impl Shared {
     }
 }
 
+/// What a mechanism hands its groups to.
+#[derive(Clone)]
+struct Publisher {
+    found: Found,
+    shared: Arc<Shared>,
+    metrics: Arc<ManagerMetrics>,
+}
+
+impl Publisher {
+    fn publish(&self, groups: Vec<Arc<TargetGroup>>) {
+        *self.found.lock() = groups;
+        self.metrics.received.inc();
+        self.metrics.count_targets(&self.shared);
+        self.shared.announce();
+    }
+}
+
 /// Hears of news and reads the targets.
 #[derive(Clone)]
 pub struct Subscription {
     shared: Arc<Shared>,
+    metrics: Arc<ManagerMetrics>,
     news: watch::Receiver<u64>,
 }
 
@@ -63,6 +85,7 @@ impl Subscription {
 
     /// The targets as they stand.
     pub fn targets(&self) -> Targets {
+        self.metrics.sent.inc();
         let jobs = self.shared.jobs.lock();
         let groups = |found: &Vec<Found>| {
             found
@@ -77,7 +100,7 @@ impl Subscription {
 }
 
 impl Manager {
-    /// Nothing runs yet.
+    /// Nothing runs yet. What is found is to be scraped; see [`Manager::named`].
     pub fn new(clock: Arc<dyn Clock>, registry: Registry, user_agent: String) -> Manager {
         let shared = Shared {
             jobs: Mutex::default(),
@@ -85,6 +108,7 @@ impl Manager {
         };
         Manager {
             clock,
+            metrics: Arc::new(ManagerMetrics::new(&registry, "scrape")),
             registry,
             user_agent,
             providers: Vec::new(),
@@ -92,10 +116,18 @@ impl Manager {
         }
     }
 
+    /// The same under another name in metrics. To be called before anything else.
+    #[must_use]
+    pub fn named(mut self, name: &'static str) -> Manager {
+        self.metrics = Arc::new(ManagerMetrics::new(&self.registry, name));
+        self
+    }
+
     /// To hear what is found.
     pub fn subscribe(&self) -> Subscription {
         Subscription {
             shared: self.shared.clone(),
+            metrics: self.metrics.clone(),
             news: self.shared.news.subscribe(),
         }
     }
@@ -104,6 +136,7 @@ impl Manager {
     pub fn apply(&mut self, jobs: &[(String, Vec<SdConfig>)]) {
         let mut kept: Vec<Provider> = Vec::new();
         let mut wiring = Vec::with_capacity(jobs.len());
+        let mut failed = 0;
         for (job, configs) in jobs {
             let mut found = Vec::with_capacity(configs.len());
             // All of a job's static groups are one provider, so that their sources differ.
@@ -119,6 +152,7 @@ impl Manager {
                     Some(at) => self.providers.swap_remove(at),
                     None => self.start(&config),
                 };
+                failed += u32::from(provider.failed);
                 found.push(provider.found.clone());
                 kept.push(provider);
             }
@@ -127,17 +161,26 @@ impl Manager {
         for gone in std::mem::replace(&mut self.providers, kept) {
             gone.stop();
         }
-        *self.shared.jobs.lock() = wiring;
+        let before = std::mem::replace(&mut *self.shared.jobs.lock(), wiring);
+        self.metrics.failed.set(f64::from(failed));
+        for (job, _) in before {
+            self.metrics.forget(&job);
+        }
+        self.metrics.count_targets(&self.shared);
         self.shared.announce();
     }
 
     fn start(&self, config: &Merged) -> Provider {
         let found: Found = Arc::default();
+        let publisher = Publisher {
+            found: found.clone(),
+            shared: self.shared.clone(),
+            metrics: self.metrics.clone(),
+        };
         let publish = {
-            let (found, shared) = (found.clone(), self.shared.clone());
+            let publisher = publisher.clone();
             move |groups: Vec<TargetGroup>| {
-                *found.lock() = groups.into_iter().map(Arc::new).collect();
-                shared.announce();
+                publisher.publish(groups.into_iter().map(Arc::new).collect());
             }
         };
         let (clock, registry) = (self.clock.clone(), self.registry.clone());
@@ -165,12 +208,35 @@ impl Manager {
                 registry,
                 publish,
             ))),
-            Merged::Dynamic(_) => None,
+            Merged::Dynamic(SdConfig::Kubernetes(kubernetes)) => {
+                match crate::kubernetes::connect(kubernetes, &self.user_agent) {
+                    Ok(cluster) => Some(tokio::spawn(crate::kubernetes::run(
+                        kubernetes.as_ref().clone(),
+                        cluster,
+                        clock,
+                        registry,
+                        move |groups| publisher.publish(groups),
+                    ))),
+                    Err(error) => {
+                        tracing::error!(component = "discovery manager", err = %error, r#type = "kubernetes", "Cannot create service discovery");
+                        // Without its configuration it is not taken for one that runs, and tried anew next time.
+                        return Provider {
+                            config: None,
+                            found,
+                            task: None,
+                            failed: true,
+                        };
+                    }
+                }
+            }
+            // A configuration with these is not carried out.
+            Merged::Dynamic(SdConfig::Static(_) | SdConfig::Lacking(_)) => None,
         };
         Provider {
             config: config.config().cloned(),
             found,
             task,
+            failed: false,
         }
     }
 }
@@ -282,5 +348,35 @@ mod tests {
         let targets = subscription.targets();
         assert_eq!(count(&targets, "b"), 1, "what runs on keeps its targets");
         assert_eq!(targets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_is_counted_and_tried_anew() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("kubeconfig");
+        let text = format!(
+            "scrape_configs:\n- job_name: k\n  kubernetes_sd_configs: [{{role: pod, kubeconfig_file: {}}}]\n",
+            path.display()
+        );
+        let config = configfile::Config::parse(&text, &|_: &str| None).expect("a configuration");
+        assert_eq!(config.lacking_discovery(), []);
+        let job = &config.scrape_configs[0];
+        let jobs = [("k".to_string(), job.sd_configs.clone())];
+        let registry = Registry::new();
+        let clock = net::clock::system_clock();
+        let mut manager = Manager::new(clock, registry.clone(), "test".into());
+        let failed = || {
+            let help = "Current number of service discovery configurations that failed to load.";
+            let gauges = registry.gauges("prometheus_sd_failed_configs", help, &["name"]);
+            gauges.with(&["scrape"]).get()
+        };
+        manager.apply(&jobs);
+        assert_eq!(failed(), 1.0);
+        let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]";
+        let context = "contexts: [{name: x, context: {cluster: c}}]";
+        std::fs::write(&path, format!("current-context: x\n{context}\n{cluster}\n"))
+            .expect("written");
+        manager.apply(&jobs);
+        assert_eq!(failed(), 0.0);
     }
 }

@@ -77,6 +77,11 @@ impl Health {
 }
 
 impl Target {
+    /// All labels after relabelling, the internal ones too.
+    pub fn all(&self) -> &Labels {
+        &self.all
+    }
+
     /// Identifies the target: a change of any label or of the URL makes another one.
     pub fn hash(&self) -> u64 {
         identity_hash(&self.all, &self.url)
@@ -123,21 +128,23 @@ pub enum Outcome {
 
 /// Makes targets of a group.
 pub fn targets_of(group: &TargetGroup, config: &ScrapeConfig) -> Vec<Outcome> {
-    group
-        .targets
-        .iter()
-        .map(|own| {
-            let mut builder = LabelsBuilder::new(&group.labels);
-            for (name, value) in own {
-                builder.set(name, value);
-            }
-            resolve(&builder.build(), config)
-        })
+    discovered_of(group, config)
+        .map(|discovered| resolve(discovered, config))
         .collect()
 }
 
-fn resolve(found: &Labels, config: &ScrapeConfig) -> Outcome {
-    let discovered = with_defaults(found, config);
+/// The labels of a group's targets before relabelling, in the order of [`targets_of`].
+pub fn discovered_of(group: &TargetGroup, config: &ScrapeConfig) -> impl Iterator<Item = Labels> {
+    group.targets.iter().map(|own| {
+        let mut builder = LabelsBuilder::new(&group.labels);
+        for (name, value) in own {
+            builder.set(name, value);
+        }
+        with_defaults(&builder.build(), config)
+    })
+}
+
+fn resolve(discovered: Labels, config: &ScrapeConfig) -> Outcome {
     let Some(relabelled) = relabel(&discovered, &config.relabel_configs) else {
         return Outcome::Drop(discovered);
     };

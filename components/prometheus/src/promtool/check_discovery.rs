@@ -1,0 +1,142 @@
+//! `promtool check service-discovery`: what a job's discovery finds and what relabelling makes of it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use configfile::scrape::ScrapeConfig;
+use configfile::sd::SdConfig;
+use discovery::manager::Manager;
+use discovery::{TargetGroup, Targets};
+use env::{Clock, Registry};
+use flags::{Flag, Program};
+use model::Labels;
+use model::duration::parse_go_duration;
+use scrape::target::{Outcome as TargetOutcome, discovered_of, targets_of};
+use serde::Serialize;
+
+use super::{Outcome, read_flags, usage};
+use crate::load::load_without_rules;
+
+const SERVICE_DISCOVERY: Program = Program {
+    name: "promtool check service-discovery",
+    about: "Perform service discovery for the given job name and report the results, including relabeling.",
+    flags: &[
+        Flag::value("timeout", "30s", "The time to wait for discovery results."),
+        Flag::words(
+            "arguments",
+            "The config file and the job to run service discovery for.",
+        ),
+    ],
+};
+
+/// `promtool check service-discovery FILE JOB`: waits the whole timeout, for nobody knows when discovery has found all.
+pub async fn service_discovery(arguments: &[String], clock: Arc<dyn Clock>) -> Outcome {
+    let values = match read_flags(&SERVICE_DISCOVERY, &[], arguments) {
+        Ok(values) => values,
+        Err(outcome) => return outcome,
+    };
+    let timeout = match parse_go_duration(values.text("timeout")) {
+        Ok(timeout) => timeout,
+        Err(error) => return usage(&format!("{error}, try --help")),
+    };
+    let words = values.list("arguments");
+    let (file, job) = match words.as_slice() {
+        [] => return usage("required argument 'config-file' not provided, try --help"),
+        [file, ..] if !Path::new(file).exists() => {
+            return usage(&format!("path '{file}' does not exist, try --help"));
+        }
+        [_] => return usage("required argument 'job' not provided, try --help"),
+        [file, job] => (file, job),
+        [_, _, more, ..] => return usage(&format!("unexpected {more}, try --help")),
+    };
+    let config = match load_without_rules(Path::new(file)) {
+        Ok(config) => config,
+        Err(error) => return Outcome::failed(format!("Cannot load config {error}\n")),
+    };
+    let jobs = config.jobs();
+    let Some(job_config) = jobs.get(job.as_str()) else {
+        let mut text = format!("Job {job} not found. Select one of:\n");
+        for known in &config.scrape_configs {
+            text.push_str(&format!("\t{}\n", known.job_name));
+        }
+        return Outcome::failed(text);
+    };
+    if let Some(error) = cannot_start(&job_config.sd_configs) {
+        return Outcome::failed(format!("Could not create new discoverer {error}\n"));
+    }
+    let mut manager = Manager::new(clock.clone(), Registry::new(), crate::build::user_agent());
+    let subscription = manager.subscribe();
+    manager.apply(&[(job.clone(), job_config.sd_configs.clone())]);
+    clock.sleep(timeout).await;
+    report(&subscription.targets(), job_config)
+}
+
+fn cannot_start(configs: &[SdConfig]) -> Option<String> {
+    configs.iter().find_map(|config| match config {
+        SdConfig::Kubernetes(kubernetes) => {
+            discovery::kubernetes::connect(kubernetes, &crate::build::user_agent()).err()
+        }
+        _ => None,
+    })
+}
+
+/// One target.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    discovered_labels: Labels,
+    labels: Labels,
+    /// Upstream's error has no text in JSON; it is said beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<NoText>,
+}
+
+#[derive(Serialize)]
+struct NoText {}
+
+/// All targets with their labels before and after; of targets alike, one.
+fn report(targets: &Targets, job: &ScrapeConfig) -> Outcome {
+    let mut groups: Vec<&TargetGroup> = targets.values().flatten().map(Arc::as_ref).collect();
+    groups.sort_by(|a, b| a.source.cmp(&b.source));
+    let (mut results, mut faults): (Vec<Checked>, String) = Default::default();
+    let mut seen = HashSet::new();
+    for group in groups {
+        for (found, outcome) in discovered_of(group, job).zip(targets_of(group, job)) {
+            let (labels, fault) = match outcome {
+                TargetOutcome::Keep(target) => (target.all().clone(), None),
+                TargetOutcome::Drop(_) | TargetOutcome::Empty => (Labels::empty(), None),
+                TargetOutcome::Fault(fault) => (Labels::empty(), Some(fault)),
+            };
+            let result = Checked {
+                discovered_labels: found,
+                labels,
+                error: fault.is_some().then_some(NoText {}),
+            };
+            let (found, labels) = (&result.discovered_labels, &result.labels);
+            if !seen.insert((found.clone(), labels.clone(), fault.is_some())) {
+                continue;
+            }
+            if let Some(fault) = fault {
+                let address = result.discovered_labels.get(discovery::group::ADDRESS);
+                faults.push_str(&format!("target {:?}: {fault}\n", address.unwrap_or("")));
+            }
+            results.push(result);
+        }
+    }
+    Outcome {
+        out: pretty(&results),
+        err: faults,
+        code: 0,
+    }
+}
+
+/// JSON as Go writes it: what HTML would take for its own is escaped.
+fn pretty(results: &[Checked]) -> String {
+    let text = serde_json::to_string_pretty(results).unwrap_or_default();
+    text.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
