@@ -11,6 +11,7 @@ mod kept;
 mod process;
 mod query;
 mod questions;
+mod remote_write;
 mod replay;
 mod rules;
 mod subject;
@@ -28,6 +29,8 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   query       --series --hours --interval --times      what dashboards and rules ask
   rules       --seconds --targets --series --recording --alerting
                                                        what rules cost beyond scraping
+  remote-write --seconds --targets --series --interval
+                                                       scrape and send everything on to a receiver that takes it
   concurrent  --series --hours --interval --clients --seconds
                                                        many clients replay a dashboard at the same time
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
             "select" => query::select(rest),
             "query" => query::run(rest),
             "rules" => rules::run(rest),
+            "remote-write" => remote_write::run(rest),
             "concurrent" => concurrent::run(rest),
             _ => Err(HELP.to_string()),
         },
