@@ -168,7 +168,7 @@ fn bodies() -> Result<(), String> {
         let is_openmetrics = name.ends_with(".om.txt");
         let lines = body
             .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty() && !(is_openmetrics && *line == b"# EOF"))
+            .filter(|line| !(line.is_empty() || is_openmetrics && *line == b"# EOF"))
             .count();
         let mut parser = match is_openmetrics {
             true => exposition::Parser::openmetrics(&body, false),
