@@ -12,6 +12,7 @@ mod kept;
 mod process;
 mod query;
 mod questions;
+mod remote_write;
 mod replay;
 mod rules;
 mod subject;
@@ -30,6 +31,8 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
   rules       --seconds --targets --series --recording --alerting
                                                        what rules cost beyond scraping
   discovery   --targets --percent --times              from changed target files to other targets
+  remote-write --seconds --targets --series --interval
+                                                       scrape and send everything on to a receiver that takes it
   concurrent  --series --hours --interval --clients --seconds
                                                        many clients replay a dashboard at the same time
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
             "query" => query::run(rest),
             "rules" => rules::run(rest),
             "discovery" => discovery::run(rest),
+            "remote-write" => remote_write::run(rest),
             "concurrent" => concurrent::run(rest),
             _ => Err(HELP.to_string()),
         },

@@ -13,7 +13,7 @@ usage: cargo xtask COMMAND
 
   test [--long]                       install the peers, then check formatting, clippy, layers and run all tests
   bench NAME [--flag N ...]           measure against the real peer in one run, in release mode; without NAME: which
-  conformance [promql] [--path DIR]   run upstream's data and print passed/total for each file
+  conformance [CORPUS] [--path DIR]   run upstream's data and print passed/total for each corpus
   peers                               install the real programs that ours are compared with
   layers                              check that dependencies only point down
 ";

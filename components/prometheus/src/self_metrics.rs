@@ -19,6 +19,10 @@ pub struct ServerMetrics {
     pub federation_errors: Counter,
     /// Warnings while federation requests were answered.
     pub federation_warnings: Counter,
+    /// Requests for this page that are being answered.
+    pub pages_in_flight: Gauge,
+    /// Requests for this page by code.
+    pub pages: Vector<Counter>,
     /// Requests by handler and code.
     pub requests: Vector<Counter>,
     /// Seconds that they took.
@@ -26,6 +30,51 @@ pub struct ServerMetrics {
     /// Bytes that were sent.
     pub response_size: Vector<Histogram>,
 }
+
+/// Handlers that are counted from the start, so that rates of rare requests have a beginning.
+const HANDLERS: [&str; 41] = [
+    "/",
+    "/-/healthy",
+    "/-/quit",
+    "/-/ready",
+    "/-/reload",
+    "/api/v1/admin/tsdb/clean_tombstones",
+    "/api/v1/admin/tsdb/delete_series",
+    "/api/v1/admin/tsdb/snapshot",
+    "/api/v1/alertmanagers",
+    "/api/v1/alerts",
+    "/api/v1/features",
+    "/api/v1/format_query",
+    "/api/v1/label/:name/values",
+    "/api/v1/labels",
+    "/api/v1/metadata",
+    "/api/v1/notifications",
+    "/api/v1/notifications/live",
+    "/api/v1/parse_query",
+    "/api/v1/query",
+    "/api/v1/query_exemplars",
+    "/api/v1/query_range",
+    "/api/v1/read",
+    "/api/v1/rules",
+    "/api/v1/scrape_pools",
+    "/api/v1/scrape_pools/config",
+    "/api/v1/series",
+    "/api/v1/status/buildinfo",
+    "/api/v1/status/config",
+    "/api/v1/status/flags",
+    "/api/v1/status/runtimeinfo",
+    "/api/v1/status/self_metrics",
+    "/api/v1/status/tsdb",
+    "/api/v1/status/tsdb/blocks",
+    "/api/v1/status/walreplay",
+    "/api/v1/targets",
+    "/api/v1/targets/metadata",
+    "/api/v1/targets/relabel_steps",
+    "/api/v1/write",
+    "/federate",
+    "/metrics",
+    "/version",
+];
 
 impl ServerMetrics {
     /// Registers all, the process' own too.
@@ -48,6 +97,22 @@ impl ServerMetrics {
                 family.push(labels.map(|(n, v)| (Cow::Borrowed(n), v.to_string())).to_vec(), 1.0);
             },
         );
+        let requests = registry.counters(
+            "prometheus_http_requests_total",
+            "Counter of HTTP requests.",
+            &["code", "handler"],
+        );
+        for handler in HANDLERS {
+            requests.with(&["200", handler]);
+        }
+        let pages = registry.counters(
+            "promhttp_metric_handler_requests_total",
+            "Total number of scrapes by HTTP status code.",
+            &["code"],
+        );
+        for code in ["200", "500", "503"] {
+            pages.with(&[code]);
+        }
         let sizes = env::instruments::exponential_bounds(100.0, 10.0, 8);
         ServerMetrics {
             reload_successful: registry.gauge(
@@ -70,11 +135,12 @@ impl ServerMetrics {
                 "prometheus_web_federation_warnings_total",
                 "Total number of warnings that occurred while sending federation responses.",
             ),
-            requests: registry.counters(
-                "prometheus_http_requests_total",
-                "Counter of HTTP requests.",
-                &["code", "handler"],
+            pages_in_flight: registry.gauge(
+                "promhttp_metric_handler_requests_in_flight",
+                "Current number of scrapes being served.",
             ),
+            pages,
+            requests,
             request_duration: registry.histograms(
                 "prometheus_http_request_duration_seconds",
                 "Histogram of latencies for HTTP requests.",

@@ -114,7 +114,11 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
         Protocol::PrometheusText0_0_4,
     ];
     let (protocol, escaping) = negotiation::negotiate(accept, &offered);
+    let gauge = &web.metrics.pages_in_flight;
+    gauge.add(1.0);
     let families = web.registry.gather();
+    gauge.add(-1.0);
+    web.metrics.pages.with(&["200"]).inc();
     let mut body = Vec::new();
     match protocol.format() {
         Format::OpenMetrics => exposition::write_openmetrics(&families, escaping, &mut body),

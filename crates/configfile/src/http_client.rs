@@ -530,6 +530,7 @@ impl ProxyConfig {
                 _ => faults.add(node.line, "cannot unmarshal into config.ProxyHeader"),
             }
         }
+        crate::url::check(&proxy.url).map_err(|e| ConfigError::at(line, e))?;
         let refuse = |message: &str| Err(ConfigError::at(line, message));
         if !proxy.connect_headers.is_empty() && !proxy.from_environment && proxy.url.is_empty() {
             return refuse(

@@ -236,6 +236,7 @@ impl RemoteWriteConfig {
         if url.is_empty() {
             return Err(ConfigError::at(node.line, "url for remote_write is empty"));
         }
+        crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
         let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
         refuse_clouds(&mut fields, node.line)?;
         let defaults = HttpClientConfig {
@@ -373,6 +374,7 @@ impl RemoteReadConfig {
         if url.is_empty() {
             return Err(ConfigError::at(node.line, "url for remote_read is empty"));
         }
+        crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
         let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
         refuse_clouds(&mut fields, node.line)?;
         let http = HttpClientConfig::take(&mut fields, faults)?;

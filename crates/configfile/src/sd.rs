@@ -191,6 +191,7 @@ fn read_http(node: &Node, faults: &mut Faults) -> Result<HttpSdConfig, ConfigErr
     if url.is_empty() {
         return refuse("URL is missing");
     }
+    crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
     let Some(rest) = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::shutdown::Shutdown;
+use crate::timed_body::TimedBody;
 use crate::web_gate::WebGate;
 
 /// How long a client may take to agree on TLS.
@@ -24,7 +25,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct ServerLimits {
     /// Connections at one time, over all listeners.
     pub max_connections: usize,
-    /// How long a request's header may take, and a connection be idle.
+    /// How long a request's header may take, its body after that, and a connection be idle.
     pub read_timeout: Duration,
     /// How long requests may go on after the stop.
     pub shutdown_grace: Duration,
@@ -162,7 +163,11 @@ async fn speak<S>(
                 Ok(headers) => headers,
                 Err(refused) => return Ok(*refused),
             };
-            let mut response = router.oneshot(request.map(axum::body::Body::new)).await?;
+            let request = request.map(|body| match body.is_end_stream() {
+                true => axum::body::Body::empty(),
+                false => axum::body::Body::new(TimedBody::new(body, limits.read_timeout)),
+            });
+            let mut response = router.oneshot(request).await?;
             response.headers_mut().extend(headers);
             Ok::<_, std::convert::Infallible>(response)
         }

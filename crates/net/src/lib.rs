@@ -10,4 +10,5 @@ mod oauth2;
 pub mod process;
 mod server_tls;
 pub mod shutdown;
+mod timed_body;
 pub mod web_gate;

@@ -64,7 +64,7 @@ fn parse(stat: &str, kernel: &str, page: u64, ticks: f64) -> ProcessUsage {
 
 /// Registers the `process_*` families.
 pub fn register(registry: &Registry) {
-    let rows: [(&str, &str, MetricType, fn(&ProcessUsage) -> f64); 6] = [
+    let rows: [(&str, &str, MetricType, fn(&ProcessUsage) -> f64); 7] = [
         (
             "process_cpu_seconds_total",
             "Total user and system CPU time spent in seconds.",
@@ -82,6 +82,15 @@ pub fn register(registry: &Registry) {
             "Virtual memory size in bytes.",
             MetricType::Gauge,
             |u| u.virtual_bytes as f64,
+        ),
+        (
+            "process_virtual_memory_max_bytes",
+            "Maximum amount of virtual memory available in bytes.",
+            MetricType::Gauge,
+            |_| {
+                let limit = rustix::process::getrlimit(rustix::process::Resource::As);
+                limit.current.unwrap_or(u64::MAX) as f64
+            },
         ),
         (
             "process_start_time_seconds",

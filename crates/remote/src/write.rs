@@ -129,9 +129,7 @@ impl RemoteWrite {
             }
         }
         // Those that end flush first, so that a server that only changed its settings gets samples in order.
-        for (_, queue) in running {
-            queue.stop().await;
-        }
+        end(running).await;
         for (name, config, client) in fresh {
             let shown = configfile::secret::redact_url(&config.url);
             let metrics = self.families.queue(&name, &shown);
@@ -158,14 +156,18 @@ impl RemoteWrite {
 
     /// Ends all queues, which send what they have read for as long as the flush deadline allows.
     pub async fn stop(&self) {
-        let running = std::mem::take(&mut *self.queues.lock().await);
-        let stopping: Vec<_> = running
-            .into_iter()
-            .map(|(_, queue)| tokio::spawn(queue.stop()))
-            .collect();
-        for one in stopping {
-            let _ = one.await;
-        }
+        end(std::mem::take(&mut *self.queues.lock().await)).await;
+    }
+}
+
+/// Ends queues side by side: servers that are all away cost one flush deadline, not one each.
+async fn end(queues: Vec<(String, Queue)>) {
+    let ending: Vec<_> = queues
+        .into_iter()
+        .map(|(_, queue)| tokio::spawn(queue.stop()))
+        .collect();
+    for one in ending {
+        let _ = one.await;
     }
 }
 

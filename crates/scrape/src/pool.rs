@@ -156,6 +156,8 @@ impl Pool {
     pub fn sync(&mut self, groups: &[Arc<TargetGroup>]) {
         let started = self.around.clock.monotonic();
         let job = self.config.job_name.clone();
+        // Made before the first failure, so that its rate has a beginning.
+        let failed = self.around.metrics.sync_failed.with(&[&job]);
         let mut wanted: HashMap<u64, Box<Target>> = HashMap::new();
         self.dropped.clear();
         self.dropped_count = 0;
@@ -173,7 +175,7 @@ impl Pool {
                         }
                     }
                     Outcome::Fault(fault) => {
-                        self.around.metrics.sync_failed.with(&[&job]).inc();
+                        failed.inc();
                         tracing::error!(component = "scrape manager", scrape_pool = %job, err = %fault, "Creating target failed");
                     }
                     Outcome::Empty => {}

@@ -13,6 +13,7 @@ use model::Labels;
 use model::sample::is_stale_nan;
 use scrape::Manager;
 use scrape::fetch::{Fetch, FetchError, Fetching, Page};
+use scrape::target::Health;
 use storage::memory::{MemoryStorage, StoredValue};
 
 /// Answers every request at once with a counter; fails while told to.
@@ -43,6 +44,7 @@ struct World {
     storage: MemoryStorage,
     manager: Manager,
     target: Arc<FakeTarget>,
+    registry: Registry,
 }
 
 impl World {
@@ -51,11 +53,12 @@ impl World {
         let storage = MemoryStorage::new();
         let target = Arc::new(FakeTarget::default());
         let answers = target.clone();
+        let registry = Registry::new();
         let manager = Manager::new(
             Arc::new(clock.clone()),
             Arc::new(storage.clone()),
             Arc::new(move |_| Ok(answers.clone() as Arc<dyn Fetch>)),
-            &Registry::new(),
+            &registry,
             "host".into(),
             1,
             scrape::options::ScrapeOptions::default(),
@@ -67,6 +70,7 @@ impl World {
             storage,
             manager,
             target,
+            registry,
         }
     }
 
@@ -81,6 +85,22 @@ impl World {
         };
         let targets: Targets = BTreeMap::from([("j".to_string(), vec![Arc::new(group)])]);
         self.manager.sync(targets);
+    }
+
+    /// A counter of the manager itself.
+    fn counted(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name == name);
+        match family.map(|family| &family.metrics[0].value) {
+            Some(model::MetricValue::Single(v)) => *v,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    fn health(&self) -> Vec<Health> {
+        let pools = self.manager.view();
+        let targets = pools.values().flat_map(|pool| &pool.active);
+        targets.map(|target| target.status.lock().health).collect()
     }
 
     /// Lets `time` pass; every loop runs as far as it can at each moment.
@@ -195,4 +215,37 @@ async fn too_many_targets_fail_together() {
     world.sync(&["a:1"]);
     world.pass(Duration::from_secs(25)).await;
     assert_eq!(world.series("up").last().expect("samples").1, 1.0);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_costs_samples_and_nothing_else() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 10s}]");
+    world.sync(&["a:1"]);
+    world.pass(Duration::from_secs(300)).await;
+    let before = world.series("requests_total");
+    let asked = world.target.asked.load(Ordering::Relaxed);
+    world.clock.jump_wall(-600_000);
+    world.pass(Duration::from_secs(590)).await;
+    let scrapes = world.target.asked.load(Ordering::Relaxed) - asked;
+    assert!((58..=60).contains(&scrapes), "the pace is kept: {scrapes}");
+    assert_eq!(
+        world.series("requests_total"),
+        before,
+        "the past is not written anew"
+    );
+    let out_of_order = world.counted("prometheus_target_scrapes_sample_out_of_order_total");
+    assert!(
+        (scrapes as f64 - 2.0..=scrapes as f64).contains(&out_of_order),
+        "{out_of_order} of {scrapes}"
+    );
+    assert!(
+        world.health().iter().all(|health| *health == Health::Up),
+        "the target is well"
+    );
+    world.pass(Duration::from_secs(120)).await;
+    let after = world.series("requests_total");
+    let anew = &after[before.len()..];
+    assert!((11..=14).contains(&anew.len()), "{anew:?}");
+    assert!(anew.windows(2).all(|w| w[1].0 - w[0].0 == 10_000));
+    assert!(!after.iter().any(|(_, v)| is_stale_nan(*v)));
 }

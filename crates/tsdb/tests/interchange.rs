@@ -6,7 +6,6 @@ mod support;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use env::sim::SimClock;
 use env::system::SystemDisk;
