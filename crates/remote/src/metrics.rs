@@ -270,9 +270,8 @@ impl QueueMetrics {
             family.remove(&both);
         }
         families.batch_seconds.remove(&both);
-        for (kind, family) in families.dropped.iter().enumerate() {
+        for family in &families.dropped {
             for reason in REASONS {
-                let _ = kind;
                 family.remove(&[name, url, reason]);
             }
         }

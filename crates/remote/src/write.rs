@@ -44,8 +44,6 @@ pub struct RemoteWrite {
     families: Families,
     user_agent: String,
     queues: Mutex<Vec<(String, Queue)>>,
-    /// Newest acknowledged time of the slowest queue, unix milliseconds; for truncating the log.
-    lowest: Arc<AtomicI64>,
 }
 
 /// A configuration that can be taken up without failing.
@@ -76,7 +74,6 @@ impl RemoteWrite {
             families,
             user_agent: context.user_agent,
             queues: Mutex::default(),
-            lowest: Arc::default(),
         }
     }
 
@@ -149,9 +146,7 @@ impl RemoteWrite {
     /// The newest time that every server has acknowledged, unix milliseconds; `None` without servers.
     pub async fn lowest_sent(&self) -> Option<i64> {
         let queues = self.queues.lock().await;
-        let lowest = queues.iter().map(|(_, queue)| queue.highest_sent()).min();
-        self.lowest.store(lowest.unwrap_or(0), Relaxed);
-        lowest
+        queues.iter().map(|(_, queue)| queue.highest_sent()).min()
     }
 
     /// Ends all queues, which send what they have read for as long as the flush deadline allows.
