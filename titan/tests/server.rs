@@ -270,3 +270,16 @@ fn a_reload_is_whole_or_nothing() {
     let (code, log) = running.end(Duration::from_secs(30));
     assert_eq!(code, Some(0), "{log}");
 }
+
+#[test]
+fn a_query_may_be_typed_into_a_url_as_it_is() {
+    let port = free_port();
+    let folder = Folder::self_scraping(port);
+    let running = start(&folder, port);
+    wait_for_samples(port, 1.0);
+    let typed = "/api/v1/query?query=up{job=\"self\",instance!=\"é#\"}>0";
+    let answer = get(port, typed);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.body.contains("\"job\":\"self\""), "{}", answer.body);
+    running.stop();
+}

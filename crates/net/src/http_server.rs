@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
+use crate::raw_query::RawQuery;
 use crate::shutdown::Shutdown;
 use crate::timed_body::TimedBody;
 use crate::web_gate::WebGate;
@@ -172,13 +173,12 @@ async fn speak<S>(
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let io = TokioIo::new(stream);
     // Errors are the client's: it went away or spoke nonsense.
     if http2 {
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(limits.read_timeout)
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
             _ = &mut connection => return,
@@ -191,7 +191,7 @@ async fn speak<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read_timeout)
         .max_buf_size(1 << 20)
-        .serve_connection(io, service);
+        .serve_connection(TokioIo::new(RawQuery::new(stream)), service);
     tokio::pin!(connection);
     tokio::select! {
         _ = &mut connection => return,

@@ -8,6 +8,7 @@ pub mod listen;
 pub mod logging;
 mod oauth2;
 pub mod process;
+mod raw_query;
 mod server_tls;
 pub mod shutdown;
 mod timed_body;
