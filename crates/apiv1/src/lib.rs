@@ -14,6 +14,7 @@ pub mod json;
 pub mod methods;
 pub mod notifications;
 pub mod observe;
+pub mod openapi;
 pub mod params;
 pub mod query;
 pub mod relabel_steps;

@@ -30,8 +30,8 @@ use crate::status::StatusSource;
 use crate::targets::TargetSource;
 use crate::threads::QueryThreads;
 use crate::{
-    admin, exemplars, notifications, query, relabel_steps, remote_read, rules, self_metrics,
-    series, status, targets,
+    admin, exemplars, notifications, openapi, query, relabel_steps, remote_read, rules,
+    self_metrics, series, status, targets,
 };
 
 /// What the handlers work with.
@@ -173,7 +173,8 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
         .route(
             "/notifications",
             get(|State(api): Shared| answer(notifications::list(api))),
-        );
+        )
+        .route("/openapi.yaml", get(openapi::openapi));
     // Neither compressed as JSON is, nor bound to a state of the server.
     let streams = Router::new().route("/notifications/live", get(notifications::live));
     when_ready
