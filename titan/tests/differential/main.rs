@@ -1,4 +1,5 @@
-//! Both servers over the same folder, asked the same over HTTP: answers, errors, warnings.
+//! Both servers asked the same over HTTP: answers, errors, warnings. Once over the same folder, once after both have
+//! scraped the same targets.
 
 #[path = "../../../crates/promql/tests/differential/answer.rs"]
 mod answer;
@@ -8,6 +9,7 @@ mod data;
 mod generator;
 #[path = "../../../crates/promql/tests/differential/known.rs"]
 mod known;
+mod targets;
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +22,10 @@ use testkit::child::Running;
 use testkit::connection::Connection;
 use testkit::http::escape;
 
+/// Over the same folder.
 const QUERIES: usize = 2500;
+/// After scraping.
+const SCRAPED_QUERIES: usize = 2000;
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
@@ -34,12 +39,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn start(mut command: Command, folder: &Path, data: &Path) -> (Running, Connection) {
-    let config = folder.join("prometheus.yml");
-    std::fs::write(&config, "scrape_configs: []\n").expect("a configuration");
+fn start(mut command: Command, data: &Path, config: &str) -> (Running, Connection) {
+    let file = data.with_extension("yml");
+    std::fs::write(&file, config).expect("a configuration");
     let port = testkit::free_port();
     command.args([
-        format!("--config.file={}", config.display()),
+        format!("--config.file={}", file.display()),
         format!("--storage.tsdb.path={}", data.display()),
         "--storage.tsdb.retention.time=50y".to_string(),
         format!("--web.listen-address=127.0.0.1:{port}"),
@@ -94,23 +99,17 @@ fn wrong_notes(ours: &Value, theirs: &Value) -> Option<String> {
     None
 }
 
-#[test]
-fn both_servers_answer_the_same() {
-    let Some(program) = testkit::peers::find("prometheus") else {
-        return;
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mine, others) = (folder.path().join("mine"), folder.path().join("others"));
-    let mut random = Generator::new(7);
-    data::write(&mine, &mut random);
-    copy(&mine, &others);
-    let mut titan = Command::new(env!("CARGO_BIN_EXE_titan"));
-    titan.arg("prometheus");
-    let (server, mut ours) = start(titan, folder.path(), &mine);
-    let (peer, mut theirs) = start(Command::new(program), folder.path(), &others);
+fn titan() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
+    command.arg("prometheus");
+    command
+}
 
-    let (mut equal, mut failing, mut excused, mut different) = (0, 0, 0, 0);
-    for _ in 0..QUERIES {
+/// Asks both.
+fn compare(ours: &mut Connection, theirs: &mut Connection, random: &mut Generator, queries: usize) {
+    let (mut equal, mut failing, mut empty) = (0, 0, 0);
+    let (mut excused, mut different) = (0, 0);
+    for _ in 0..queries {
         let (query, times) = (random.query(), random.times());
         let path = path(&query, times);
         let (a, b) = (ours.get(&path), theirs.get(&path));
@@ -132,7 +131,10 @@ fn both_servers_answer_the_same() {
             }
             None => {
                 equal += 1;
-                failing += usize::from(matches!(first, Answer::Error(..)));
+                match first {
+                    Answer::Error(..) => failing += 1,
+                    Answer::Series(series) => empty += usize::from(series.is_empty()),
+                }
             }
         }
         if let Some(why) = wrong_notes(&x, &y) {
@@ -140,13 +142,48 @@ fn both_servers_answer_the_same() {
             eprintln!("{query}\n  {times:?}\n  {why:.600}");
         }
     }
+    eprintln!(
+        "{queries} asked, {equal} equal ({failing} fail on both sides, {empty} are empty), {excused} known to differ, {different} different"
+    );
+    assert_eq!(different, 0, "answers differ");
+    assert!(excused * 50 < queries, "too much is excused");
+    assert!((failing + empty) * 2 < queries, "too little is compared");
+}
+
+#[test]
+fn both_servers_answer_the_same_of_one_folder() {
+    let Some(program) = testkit::peers::find("prometheus") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mine, others) = (folder.path().join("mine"), folder.path().join("others"));
+    let mut random = Generator::new(7, data::FIRST, data::SPAN);
+    data::write(&mine, &mut random);
+    copy(&mine, &others);
+    let nothing = "scrape_configs: []\n";
+    let (server, mut ours) = start(titan(), &mine, nothing);
+    let (peer, mut theirs) = start(Command::new(program), &others, nothing);
+    compare(&mut ours, &mut theirs, &mut random, QUERIES);
     drop((ours, theirs));
     server.kill();
     peer.kill();
-    eprintln!(
-        "{QUERIES} asked, {equal} equal ({failing} fail on both sides), {excused} known to differ, {different} different"
-    );
-    assert_eq!(different, 0, "answers differ");
-    assert!(excused * 50 < QUERIES, "too much is excused");
-    assert!(failing * 4 < QUERIES, "too little is compared");
+}
+
+#[test]
+fn both_servers_answer_the_same_of_what_they_scraped() {
+    let Some(program) = testkit::peers::find("prometheus") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mine, others) = (folder.path().join("mine"), folder.path().join("others"));
+    let (first, span) = targets::recently();
+    let mut random = Generator::new(11, first, span);
+    let targets = targets::Targets::start(first);
+    let (server, mut ours) = start(titan(), &mine, &targets.config("ours"));
+    let (peer, mut theirs) = start(Command::new(program), &others, &targets.config("theirs"));
+    targets.run(&mut random, [&mut ours, &mut theirs]);
+    compare(&mut ours, &mut theirs, &mut random, SCRAPED_QUERIES);
+    drop((ours, theirs));
+    server.kill();
+    peer.kill();
 }

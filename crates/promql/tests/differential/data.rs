@@ -17,7 +17,7 @@ use crate::generator::Generator;
 pub const FIRST: i64 = 1_699_999_200;
 /// Seconds of data.
 pub const SPAN: i64 = 5 * 3600;
-const INTERVAL_MS: i64 = 15_000;
+pub const INTERVAL_MS: i64 = 15_000;
 
 /// Upper bounds of the classic histograms.
 const BOUNDS: [&str; 6] = ["0.1", "0.5", "1", "2.5", "10", "+Inf"];
@@ -34,16 +34,18 @@ enum Kind {
     Bucket(u64),
 }
 
-struct Made {
-    labels: Labels,
+/// A series of a made-up target.
+pub struct Made {
+    pub labels: Labels,
     kind: Kind,
-    value: f64,
+    pub value: f64,
     series: Option<SeriesRef>,
     /// Scrapes without a sample still to come.
-    away: u64,
+    pub away: u64,
 }
 
-fn all() -> Vec<Made> {
+/// All series at their start.
+pub fn all() -> Vec<Made> {
     let mut all = Vec::new();
     let mut add = |name: &str, a: &str, b: &str, le: Option<&str>, kind| {
         let mut pairs = vec![("__name__", name), ("a", a), ("b", b)];
@@ -76,7 +78,8 @@ fn all() -> Vec<Made> {
 }
 
 impl Made {
-    fn step(&mut self, random: &mut Generator) {
+    /// On to the next scrape.
+    pub fn step(&mut self, random: &mut Generator) {
         match self.kind {
             Kind::Counter if random.below(200) == 0 => self.value = 20_000.0,
             Kind::SmallCounter if random.below(60) == 0 => self.value = 0.0,

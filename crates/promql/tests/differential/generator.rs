@@ -3,10 +3,10 @@
 //! Samples never lie on whole seconds. Queries are evaluated at seconds that leave 2 when divided by 5, durations and
 //! steps are multiples of 5 s, and subqueries do not nest: so nothing lies on the border of a window.
 
-use crate::data::{FIRST, SPAN};
-
 pub struct Generator {
     state: u64,
+    /// The first moment with data, unix seconds, and for how many seconds there is some.
+    data: (i64, i64),
     in_subquery: bool,
 }
 
@@ -19,9 +19,11 @@ pub enum Times {
 }
 
 impl Generator {
-    pub fn new(seed: u64) -> Generator {
+    /// For data that begins at a multiple of five seconds and spans some.
+    pub fn new(seed: u64, first: i64, span: i64) -> Generator {
         Generator {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            data: (first, span),
             in_subquery: false,
         }
     }
@@ -43,7 +45,8 @@ impl Generator {
 
     /// A moment with data around it, mostly.
     fn time(&mut self) -> i64 {
-        FIRST + self.below((SPAN as u64 + 900) / 5) as i64 * 5 + 2
+        let (first, span) = self.data;
+        first + self.below((span as u64 + 900) / 5) as i64 * 5 + 2
     }
 
     pub fn times(&mut self) -> Times {

@@ -16,6 +16,13 @@ pub fn known(query: &str, why: &str) -> Option<&'static str> {
             Expr::Binary(b) if b.op == BinaryOp::Atan2 => {
                 Some("atan2: 2.42 keeps the name, and so finds series equal or not")
             }
+            Expr::Binary(b)
+                if b.op.is_comparison()
+                    && !b.return_bool
+                    && why.contains("multiple matches for labels") =>
+            {
+                Some("comparison: 2.42 looks for several matches only among what it keeps")
+            }
             _ => None,
         });
     });
@@ -90,4 +97,9 @@ fn reasons_follow_the_expression() {
     ));
     assert!(!is("predict_linear(temp[5m], 60) + (temp @ 100)", ""));
     assert!(is("predict_linear(temp[5m] @ 100, 60)", ""));
+    let several = "multiple matches for labels: many-to-one matching must be explicit";
+    assert!(is("temp > on (a) odd", several));
+    assert!(!is("temp > on (a) odd", ""));
+    assert!(!is("temp > bool on (a) odd", several));
+    assert!(!is("temp + on (a) odd", several));
 }

@@ -57,7 +57,7 @@ fn same_answers_as_the_real_prometheus() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let (mine, others) = (folder.path().join("mine"), folder.path().join("others"));
-    let mut random = Generator::new(1);
+    let mut random = Generator::new(1, data::FIRST, data::SPAN);
     data::write(&mine, &mut random);
     copy(&mine, &others);
     let clock = SimClock::starting_at((data::FIRST + data::SPAN) * 1000);
