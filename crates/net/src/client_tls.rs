@@ -138,12 +138,20 @@ fn verifier(
             .build()
             .map_err(invalid)?
     };
+    Ok(match server_name(tls)? {
+        Some(name) => Arc::new(Renamed { inner, name }),
+        None => inner,
+    })
+}
+
+/// The name that the server is expected to have, where it is not the URL's.
+pub fn server_name(tls: &TlsConfig) -> Result<Option<ServerName<'static>>, ClientError> {
     if tls.server_name.is_empty() {
-        return Ok(inner);
+        return Ok(None);
     }
-    let name = ServerName::try_from(tls.server_name.clone())
-        .map_err(|_| invalid(format!("invalid server_name {:?}", tls.server_name)))?;
-    Ok(Arc::new(Renamed { inner, name }))
+    let name = ServerName::try_from(tls.server_name.clone());
+    name.map(Some)
+        .map_err(|_| invalid(format!("invalid server_name {:?}", tls.server_name)))
 }
 
 /// Expects another name in the certificate than the URL's.

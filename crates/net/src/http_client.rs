@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use configfile::http_client::{HttpClientConfig, TlsConfig};
+use configfile::http_client::HttpClientConfig;
 use parking_lot::Mutex;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use thiserror::Error;
 
-use crate::client_tls::{Material, client_config};
+use crate::client_tls::{Material, client_config, server_name};
+use crate::direct::{Direct, DirectAnswer};
 use crate::oauth2::TokenSource;
 
 /// Why a client could not be built or a request not be prepared.
@@ -38,16 +39,78 @@ pub enum ClientError {
 /// An answer, and what goes wrong on the way to a server and back.
 pub use reqwest::{Error as TransportError, Response};
 
+/// Why [`HttpClient::fetch`] has no answer, or not the whole of it.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The request could not be prepared.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The library's client failed.
+    #[error(transparent)]
+    Transport(TransportError),
+    /// A connection of our own failed.
+    #[error(transparent)]
+    Direct(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An answer to [`HttpClient::fetch`], its body to be read chunk by chunk.
+pub struct Fetched(Way);
+
+enum Way {
+    Direct(DirectAnswer),
+    Library(Response),
+}
+
+impl Fetched {
+    /// The answer's status.
+    pub fn status(&self) -> http::StatusCode {
+        match &self.0 {
+            Way::Direct(answer) => answer.head().0,
+            Way::Library(answer) => answer.status(),
+        }
+    }
+
+    /// A header's value, empty when it is absent or no text.
+    pub fn header(&self, name: &str) -> &str {
+        let headers = match &self.0 {
+            Way::Direct(answer) => answer.head().1,
+            Way::Library(answer) => answer.headers(),
+        };
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or("")
+    }
+
+    /// The next part of the body; none at its end.
+    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, FetchError> {
+        match &mut self.0 {
+            Way::Direct(answer) => answer.chunk().await.map_err(FetchError::Direct),
+            Way::Library(answer) => answer.chunk().await.map_err(without_url),
+        }
+    }
+}
+
+/// The URL is for whoever tells of the error to name.
+fn without_url(error: TransportError) -> FetchError {
+    FetchError::Transport(error.without_url())
+}
+
 /// A client for one `http_config`. Clones share connections and tokens.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Inner>);
 
 struct Inner {
     config: HttpClientConfig,
-    user_agent: String,
-    /// Connections with the TLS files they were made with: new files need new connections.
-    transport: Mutex<(Material, reqwest::Client)>,
+    user_agent: HeaderValue,
+    transport: Mutex<Transport>,
     tokens: Option<TokenSource>,
+}
+
+/// Connections with the TLS files they were made with: new files need new connections.
+struct Transport {
+    material: Material,
+    client: reqwest::Client,
+    /// For requests that need nothing of the library; none where there may be a proxy on the way.
+    direct: Option<Arc<Direct>>,
 }
 
 impl std::fmt::Debug for HttpClient {
@@ -62,15 +125,16 @@ impl HttpClient {
         // Several parts in one process build clients; whoever comes first installs the one provider there is.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let material = Material::read(&config.tls)?;
-        let client = transport(config, user_agent, &material)?;
+        let transport = Transport::new(config, user_agent, material)?;
         let tokens = match &config.oauth2 {
             Some(oauth2) => Some(TokenSource::new(oauth2, user_agent)?),
             None => None,
         };
         Ok(HttpClient(Arc::new(Inner {
             config: config.clone(),
-            user_agent: user_agent.to_string(),
-            transport: Mutex::new((material, client)),
+            user_agent: HeaderValue::from_str(user_agent)
+                .map_err(|_| ClientError::Invalid("the user agent is no header value".into()))?,
+            transport: Mutex::new(transport),
             tokens,
         })))
     }
@@ -78,6 +142,31 @@ impl HttpClient {
     /// A GET request with everything the configuration adds to it.
     pub async fn get(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
         Ok(self.client()?.get(url).headers(self.headers().await?))
+    }
+
+    /// The answer to a GET request with everything the configuration adds to it, and `more` headers. The way of those
+    /// who ask the same addresses again and again: straight, if nothing on the way needs more.
+    pub async fn fetch(&self, url: &str, more: &HeaderMap) -> Result<Fetched, FetchError> {
+        let mut headers = self.headers().await?;
+        for (name, value) in more {
+            headers.insert(name, value.clone());
+        }
+        if let Some(direct) = self.current(|transport| transport.direct.clone())?
+            && let Ok(uri) = url.parse()
+            && Direct::takes(&uri)
+        {
+            headers.insert(USER_AGENT, self.0.user_agent.clone());
+            let answer = direct.get(&uri, &headers).await;
+            let answer = answer.map_err(FetchError::Direct)?;
+            let elsewhere = answer.head().0.is_redirection() && self.0.config.follow_redirects;
+            if !elsewhere {
+                return Ok(Fetched(Way::Direct(answer)));
+            }
+            headers.remove(USER_AGENT);
+        }
+        let request = self.client()?.get(url).headers(headers);
+        let answer = request.send().await.map_err(without_url)?;
+        Ok(Fetched(Way::Library(answer)))
     }
 
     /// A POST request with everything the configuration adds to it.
@@ -91,14 +180,19 @@ impl HttpClient {
     }
 
     fn client(&self) -> Result<reqwest::Client, ClientError> {
+        self.current(|transport| transport.client.clone())
+    }
+
+    /// What `of` takes of the connections that go with the TLS files as they are now.
+    fn current<T>(&self, of: impl Fn(&Transport) -> T) -> Result<T, ClientError> {
         let inner = &self.0;
         let material = Material::read(&inner.config.tls)?;
-        let mut current = inner.transport.lock();
-        if current.0 != material {
-            let client = transport(&inner.config, &inner.user_agent, &material)?;
-            *current = (material, client);
+        let mut transport = inner.transport.lock();
+        if transport.material != material {
+            let user_agent = inner.user_agent.to_str().unwrap_or("");
+            *transport = Transport::new(&inner.config, user_agent, material)?;
         }
-        Ok(current.1.clone())
+        Ok(of(&transport))
     }
 
     async fn headers(&self) -> Result<HeaderMap, ClientError> {
@@ -185,26 +279,44 @@ fn read_trimmed(path: &str, what: &'static str) -> Result<String, ClientError> {
         })
 }
 
-fn transport(
+impl Transport {
+    fn new(
+        config: &HttpClientConfig,
+        user_agent: &str,
+        material: Material,
+    ) -> Result<Transport, ClientError> {
+        let mut tls = client_config(&config.tls, &material, config.enable_http2)?;
+        let client = library_client(config, user_agent, tls.clone())?;
+        let server_name = server_name(&config.tls)?;
+        let proxy = config.proxy.from_environment || !config.proxy.url.is_empty();
+        let direct = (!proxy).then(|| {
+            tls.alpn_protocols.clear();
+            Arc::new(Direct::new(tls, server_name))
+        });
+        Ok(Transport {
+            material,
+            client,
+            direct,
+        })
+    }
+}
+
+fn library_client(
     config: &HttpClientConfig,
     user_agent: &str,
-    material: &Material,
+    tls: rustls::ClientConfig,
 ) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .pool_idle_timeout(Duration::from_secs(300))
         .pool_max_idle_per_host(1000)
         .tcp_nodelay(true)
+        .tls_backend_preconfigured(tls)
         .redirect(redirects(config));
     if !config.enable_http2 {
         builder = builder.http1_only();
     }
-    builder = proxies(builder, config)?;
-    if config.tls != TlsConfig::default() {
-        let tls = client_config(&config.tls, material, config.enable_http2)?;
-        builder = builder.tls_backend_preconfigured(tls);
-    }
-    Ok(builder.build()?)
+    Ok(proxies(builder, config)?.build()?)
 }
 
 /// The library takes known credentials off a request that is sent on to another host, not configured headers: with such,

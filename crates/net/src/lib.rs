@@ -2,6 +2,7 @@
 
 mod client_tls;
 pub mod clock;
+mod direct;
 pub mod http_client;
 pub mod http_server;
 pub mod listen;

@@ -9,6 +9,7 @@ use configfile::scrape::{NameEscaping, ScrapeConfig, ScrapeProtocol};
 use exposition::negotiation::accept_header;
 use exposition::{Escaping, Protocol};
 use flate2::write::GzDecoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use net::http_client::{ClientError, HttpClient};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -57,14 +58,16 @@ pub trait Fetch: Send + Sync {
 /// Gets pages over HTTP as a job configures it.
 pub struct HttpFetch {
     client: HttpClient,
-    accept: String,
-    accept_encoding: &'static str,
+    /// What each request says, its timeout excepted.
+    headers: HeaderMap,
     /// Bytes after decompression; 0 is no limit.
     body_limit: u64,
 }
 
 /// A body beyond this fails even where no limit is configured: 2 GiB are no metrics page, and memory is not endless.
 const ABSOLUTE_BODY_LIMIT: u64 = 1 << 30;
+
+const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 impl HttpFetch {
     /// For the targets of a job.
@@ -80,14 +83,20 @@ impl HttpFetch {
             NameEscaping::Dots => Escaping::Dots,
             NameEscaping::Values => Escaping::Values,
         };
+        let encoding = if config.enable_compression {
+            "gzip"
+        } else {
+            "identity"
+        };
+        let accept = HeaderValue::from_str(&accept_header(&protocols, escaping))
+            .map_err(|e| ClientError::Invalid(e.to_string()))?;
+        let headers = HeaderMap::from_iter([
+            (ACCEPT, accept),
+            (ACCEPT_ENCODING, HeaderValue::from_static(encoding)),
+        ]);
         Ok(HttpFetch {
             client: HttpClient::new(&config.http, user_agent)?,
-            accept: accept_header(&protocols, escaping),
-            accept_encoding: if config.enable_compression {
-                "gzip"
-            } else {
-                "identity"
-            },
+            headers,
             body_limit: config.limits.body_size,
         })
     }
@@ -99,19 +108,13 @@ impl HttpFetch {
         mut body: Vec<u8>,
     ) -> Result<Page, FetchError> {
         body.clear();
-        let request = self
-            .client
-            .get(url)
-            .await
-            .map_err(|e| FetchError::Transport(e.to_string()))?
-            .header("Accept", &self.accept)
-            .header("Accept-Encoding", self.accept_encoding)
-            .header(
-                "X-Prometheus-Scrape-Timeout-Seconds",
-                model::number::format_float(timeout.as_secs_f64()),
-            );
-        let transport = |e: reqwest_error::Error| reqwest_error::describe(url, e);
-        let mut response = request.send().await.map_err(transport)?;
+        let mut headers = self.headers.clone();
+        let seconds = model::number::format_float(timeout.as_secs_f64());
+        if let Ok(seconds) = HeaderValue::from_str(&seconds) {
+            headers.insert(TIMEOUT, seconds);
+        }
+        let transport = |e: net::http_client::FetchError| describe(url, e);
+        let mut response = self.client.fetch(url, &headers).await.map_err(transport)?;
         let status = response.status();
         if status.as_u16() != 200 {
             let reason = status.canonical_reason().unwrap_or("");
@@ -119,22 +122,17 @@ impl HttpFetch {
                 format!("{} {reason}", status.as_u16()).trim_end().into(),
             ));
         }
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("")
-                .to_string()
-        };
-        let content_type = header("content-type");
+        let content_type = response.header("content-type").to_string();
         let limit = if self.body_limit == 0 {
             ABSOLUTE_BODY_LIMIT
         } else {
             self.body_limit
         };
         let sink = Limited { body, limit };
-        let body = if header("content-encoding").eq_ignore_ascii_case("gzip") {
+        let body = if response
+            .header("content-encoding")
+            .eq_ignore_ascii_case("gzip")
+        {
             let mut decoder = GzDecoder::new(sink);
             let gzip = |e: std::io::Error| match e.kind() {
                 std::io::ErrorKind::QuotaExceeded => FetchError::BodyTooLarge,
@@ -169,28 +167,23 @@ impl Fetch for HttpFetch {
     }
 }
 
-mod reqwest_error {
-    //! Transport errors in the words that Go's client uses where people know them.
-
-    use super::FetchError;
-
-    pub type Error = net::http_client::TransportError;
-
-    pub fn describe(url: &str, error: Error) -> FetchError {
-        // The outermost message repeats the URL; the innermost says what happened.
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        let what = cause.to_string();
-        let what = what
-            .split(" (os error")
-            .next()
-            .unwrap_or(&what)
-            .to_lowercase();
-        FetchError::Transport(format!("Get {url:?}: {what}"))
+/// Transport errors in the words that Go's client uses where people know them.
+fn describe(url: &str, error: net::http_client::FetchError) -> FetchError {
+    if let net::http_client::FetchError::Client(error) = error {
+        return FetchError::Transport(error.to_string());
     }
+    // The innermost message says what happened.
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let what = cause.to_string();
+    let what = what
+        .split(" (os error")
+        .next()
+        .unwrap_or(&what)
+        .to_lowercase();
+    FetchError::Transport(format!("Get {url:?}: {what}"))
 }
 
 /// Collects bytes up to a limit; the limit itself is already too much, as upstream counts.
