@@ -316,9 +316,15 @@ impl<'a> OpenMetricsParser<'a> {
         scan::each_label(self.series, Flavour::OpenMetrics, self.kind, visit);
     }
 
-    /// The name of a label that the last sample has twice, which storage must refuse.
-    pub fn duplicate_label(&self) -> Option<String> {
-        scan::duplicate_of(self.series, Flavour::OpenMetrics)
+    /// As `labels`; the error is the name of a label that the sample has twice, which storage must refuse.
+    pub fn distinct_labels(&self) -> Result<Labels, String> {
+        scan::distinct_labels_of(self.series, Flavour::OpenMetrics, self.kind)
+    }
+
+    /// Whether the last sample has an exemplar.
+    #[inline]
+    pub fn has_exemplar(&self) -> bool {
+        self.exemplar.is_some()
     }
 
     /// The exemplar of the last sample. Without a time of its own it gets the sample's, if that has one.

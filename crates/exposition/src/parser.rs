@@ -73,11 +73,20 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The name of a label that the last sample has twice, which storage must refuse.
-    pub fn duplicate_label(&self) -> Option<String> {
+    /// As `labels`; the error is the name of a label that the sample has twice, which storage must refuse.
+    pub fn distinct_labels(&self) -> Result<Labels, String> {
         match self {
-            Parser::Text(parser) => parser.duplicate_label(),
-            Parser::OpenMetrics(parser) => parser.duplicate_label(),
+            Parser::Text(parser) => parser.distinct_labels(),
+            Parser::OpenMetrics(parser) => parser.distinct_labels(),
+        }
+    }
+
+    /// Whether the last sample has an exemplar.
+    #[inline]
+    pub fn has_exemplar(&self) -> bool {
+        match self {
+            Parser::Text(_) => false,
+            Parser::OpenMetrics(parser) => parser.has_exemplar(),
         }
     }
 

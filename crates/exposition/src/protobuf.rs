@@ -194,9 +194,9 @@ impl<'a> ProtobufParser<'a> {
         );
     }
 
-    /// The name of a label that the last sample has twice, which storage must refuse.
-    pub fn duplicate_label(&self) -> Option<String> {
-        scan::duplicate_of(self.series(), Flavour::OpenMetrics)
+    /// As `labels`; the error is the name of a label that the sample has twice, which storage must refuse.
+    pub fn distinct_labels(&self) -> Result<Labels, String> {
+        scan::distinct_labels_of(self.series(), Flavour::OpenMetrics, MetricType::Unknown)
     }
 
     /// The exemplars of the last sample.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use model::MetricType;
 use model::labels::{BUCKET_LABEL, Labels, METRIC_NAME, QUANTILE_LABEL};
-use model::{MetricType, labels};
 
 use crate::entry::ParseError;
 use crate::float::{parse_float, push_openmetrics_float};
@@ -409,12 +409,21 @@ pub(crate) fn labels_of(series: &[u8], flavour: Flavour, kind: MetricType) -> La
     Labels::from_refs(&mut refs)
 }
 
-/// The first label name that an accepted series text holds twice.
-pub(crate) fn duplicate_of(series: &[u8], flavour: Flavour) -> Option<String> {
+/// As [`labels_of`]; a label name that the text holds twice is the error.
+pub(crate) fn distinct_labels_of(
+    series: &[u8],
+    flavour: Flavour,
+    kind: MetricType,
+) -> Result<Labels, String> {
     let mut pairs = Vec::with_capacity(8);
-    each_label(series, flavour, MetricType::Unknown, |name, value| {
+    each_label(series, flavour, kind, |name, value| {
         pairs.push((name, value))
     });
-    let refs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
-    labels::Labels::duplicate_name(&refs).map(str::to_string)
+    let mut refs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
+    let labels = Labels::from_refs(&mut refs);
+    // They are sorted by now.
+    match refs.windows(2).find(|two| two[0].0 == two[1].0) {
+        Some(two) => Err(two[0].0.to_string()),
+        None => Ok(labels),
+    }
 }

@@ -218,9 +218,9 @@ impl<'a> TextParser<'a> {
         scan::each_label(self.series, Flavour::Text, self.kind, visit);
     }
 
-    /// The name of a label that the last sample has twice, which storage must refuse.
-    pub fn duplicate_label(&self) -> Option<String> {
-        scan::duplicate_of(self.series, Flavour::Text)
+    /// As `labels`; the error is the name of a label that the sample has twice, which storage must refuse.
+    pub fn distinct_labels(&self) -> Result<Labels, String> {
+        scan::distinct_labels_of(self.series, Flavour::Text, self.kind)
     }
 
     /// The format has no exemplars.

@@ -91,7 +91,7 @@ fn damaged_bodies_end_in_order() {
             let entry = text.next();
             if matches!(entry, Ok(Some(Entry::Series { .. }))) {
                 text.labels();
-                text.duplicate_label();
+                let _ = text.distinct_labels();
             }
             entry
         });
@@ -140,7 +140,7 @@ fn damaged_files_and_protobuf_bodies_end_in_order() {
             while let Some(entry) = parser.next() {
                 if let ProtobufEntry::Plain(Entry::Series { .. }) = entry {
                     parser.labels();
-                    parser.duplicate_label();
+                    let _ = parser.distinct_labels();
                 }
                 entries += 1;
             }

@@ -27,7 +27,7 @@ fn count(mut parser: Parser<'_>) -> (usize, usize, usize) {
             Ok(Some(Entry::Series { .. })) => {
                 series += 1;
                 assert!(!parser.labels().metric_name().is_empty());
-                assert_eq!(parser.duplicate_label(), None);
+                assert_eq!(parser.distinct_labels(), Ok(parser.labels()));
                 exemplars += usize::from(parser.exemplar().is_some());
             }
             Ok(Some(_)) => metadata += 1,

@@ -46,7 +46,7 @@ type Place = (bool, Authority);
 
 #[derive(Default)]
 struct Idle {
-    connections: HashMap<Place, Vec<(Instant, Connection)>>,
+    connections: HashMap<Place, Vec<(Instant, Box<Connection>)>>,
     /// When those that nobody wanted were closed last.
     swept: Option<Instant>,
 }
@@ -72,7 +72,7 @@ struct Driver {
 /// An answer whose body is still to be read.
 pub(crate) struct DirectAnswer {
     response: Response<Incoming>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     home: Arc<Direct>,
     place: Place,
 }
@@ -135,7 +135,7 @@ impl Direct {
     fn answer(
         self: &Arc<Self>,
         response: Response<Incoming>,
-        connection: Connection,
+        connection: Box<Connection>,
         place: Place,
     ) -> DirectAnswer {
         DirectAnswer {
@@ -146,7 +146,7 @@ impl Direct {
         }
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<Connection, Failure> {
+    async fn connect(&self, uri: &Uri) -> Result<Box<Connection>, Failure> {
         let mut connector = self.connector.clone();
         poll_fn(|context| connector.poll_ready(context)).await?;
         let stream = connector.call(uri.clone()).await?;
@@ -155,16 +155,16 @@ impl Direct {
             connection: Some(connection),
             bell: Arc::default(),
         };
-        Ok(Connection { sender, driver })
+        Ok(Box::new(Connection { sender, driver }))
     }
 
-    fn take(&self, place: &Place) -> Option<Connection> {
+    fn take(&self, place: &Place) -> Option<Box<Connection>> {
         let mut idle = self.idle.lock();
         let (_, connection) = idle.connections.get_mut(place)?.pop()?;
         Some(connection)
     }
 
-    fn keep(&self, place: Place, connection: Connection) {
+    fn keep(&self, place: Place, connection: Box<Connection>) {
         let now = Instant::now();
         let mut idle = self.idle.lock();
         let swept = *idle.swept.get_or_insert(now);

@@ -144,13 +144,10 @@ impl HttpClient {
         Ok(self.client()?.get(url).headers(self.headers().await?))
     }
 
-    /// The answer to a GET request with everything the configuration adds to it, and `more` headers. The way of those
-    /// who ask the same addresses again and again: straight, if nothing on the way needs more.
-    pub async fn fetch(&self, url: &str, more: &HeaderMap) -> Result<Fetched, FetchError> {
-        let mut headers = self.headers().await?;
-        for (name, value) in more {
-            headers.insert(name, value.clone());
-        }
+    /// The answer to a GET request with `headers` and everything the configuration adds to them. The way of those who
+    /// ask the same addresses again and again: straight, if nothing on the way needs more.
+    pub async fn fetch(&self, url: &str, mut headers: HeaderMap) -> Result<Fetched, FetchError> {
+        self.add_headers(&mut headers).await?;
         if let Some(direct) = self.current(|transport| transport.direct.clone())?
             && let Ok(uri) = url.parse()
             && Direct::takes(&uri)
@@ -162,7 +159,6 @@ impl HttpClient {
             if !elsewhere {
                 return Ok(Fetched(Way::Direct(answer)));
             }
-            headers.remove(USER_AGENT);
         }
         let request = self.client()?.get(url).headers(headers);
         let answer = request.send().await.map_err(without_url)?;
@@ -196,19 +192,24 @@ impl HttpClient {
     }
 
     async fn headers(&self) -> Result<HeaderMap, ClientError> {
-        let mut headers = self.fixed_headers()?;
+        let mut headers = HeaderMap::new();
+        self.add_headers(&mut headers).await?;
+        Ok(headers)
+    }
+
+    async fn add_headers(&self, headers: &mut HeaderMap) -> Result<(), ClientError> {
+        self.add_fixed_headers(headers)?;
         if let Some(tokens) = &self.0.tokens
             && !headers.contains_key(AUTHORIZATION)
         {
             let authorization = tokens.authorization().await?;
             headers.insert(AUTHORIZATION, secret_value(authorization.reveal())?);
         }
-        Ok(headers)
+        Ok(())
     }
 
-    fn fixed_headers(&self) -> Result<HeaderMap, ClientError> {
+    fn add_fixed_headers(&self, headers: &mut HeaderMap) -> Result<(), ClientError> {
         let config = &self.0.config;
-        let mut headers = HeaderMap::new();
         if let Some(auth) = &config.basic_auth {
             let username = read_secret(&auth.username, &auth.username_file, "basic auth username")?;
             let password = read_secret(
@@ -243,7 +244,7 @@ impl HttpClient {
                 headers.append(&name, secret_value(&read_trimmed(path, "header")?)?);
             }
         }
-        Ok(headers)
+        Ok(())
     }
 }
 

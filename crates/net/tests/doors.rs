@@ -69,7 +69,7 @@ async fn ask_in_general(client: &HttpClient, url: &str) -> Result<(u16, String),
 }
 
 async fn ask_straight(client: &HttpClient, url: &str) -> Result<(u16, String), String> {
-    let answer = client.fetch(url, &HeaderMap::new()).await;
+    let answer = client.fetch(url, HeaderMap::new()).await;
     let mut answer = answer.map_err(|e| format!("{e:?}"))?;
     let mut body = Vec::new();
     while let Some(part) = answer.chunk().await.map_err(|e| e.to_string())? {

@@ -46,7 +46,7 @@ async fn body(answer: &mut Fetched) -> String {
 
 async fn fetch(client: &HttpClient, url: &str) -> (u16, String) {
     let more = HeaderMap::from_iter([(http::header::ACCEPT, "text/plain".parse().expect("value"))]);
-    let asked = tokio::time::timeout(Duration::from_secs(10), client.fetch(url, &more));
+    let asked = tokio::time::timeout(Duration::from_secs(10), client.fetch(url, more));
     let mut answer = asked.await.expect("in time").expect("an answer");
     (answer.status().as_u16(), body(&mut answer).await)
 }
@@ -127,7 +127,7 @@ async fn a_body_that_ends_early_is_an_error() {
         });
         let client = client(HttpClientConfig::default());
         let all = async {
-            let mut answer = client.fetch(&url, &HeaderMap::new()).await?;
+            let mut answer = client.fetch(&url, HeaderMap::new()).await?;
             while answer.chunk().await?.is_some() {}
             Ok::<(), net::http_client::FetchError>(())
         };

@@ -114,7 +114,7 @@ impl HttpFetch {
             headers.insert(TIMEOUT, seconds);
         }
         let transport = |e: net::http_client::FetchError| describe(url, e);
-        let mut response = self.client.fetch(url, &headers).await.map_err(transport)?;
+        let mut response = self.client.fetch(url, headers).await.map_err(transport)?;
         let status = response.status();
         if status.as_u16() != 200 {
             let reason = status.canonical_reason().unwrap_or("");

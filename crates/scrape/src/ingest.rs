@@ -180,7 +180,9 @@ struct Run<'a> {
 trait Described {
     fn labels(&self) -> Labels;
     fn has_label(&self, name: &str) -> bool;
-    fn duplicate_label(&self) -> Option<String>;
+    /// The labels, or the name of one that is there twice.
+    fn distinct_labels(&self) -> Result<Labels, String>;
+    fn has_exemplars(&self) -> bool;
     /// Exemplars, oldest first.
     fn exemplars(&self) -> Vec<Exemplar>;
     /// When counting began, unix milliseconds.
@@ -198,8 +200,13 @@ impl Described for Parser<'_> {
         found
     }
 
-    fn duplicate_label(&self) -> Option<String> {
-        Parser::duplicate_label(self)
+    fn distinct_labels(&self) -> Result<Labels, String> {
+        Parser::distinct_labels(self)
+    }
+
+    #[inline]
+    fn has_exemplars(&self) -> bool {
+        self.has_exemplar()
     }
 
     fn exemplars(&self) -> Vec<Exemplar> {
@@ -222,8 +229,12 @@ impl Described for ProtobufParser<'_> {
         found
     }
 
-    fn duplicate_label(&self) -> Option<String> {
-        ProtobufParser::duplicate_label(self)
+    fn distinct_labels(&self) -> Result<Labels, String> {
+        ProtobufParser::distinct_labels(self)
+    }
+
+    fn has_exemplars(&self) -> bool {
+        !ProtobufParser::exemplars(self).is_empty()
     }
 
     fn exemplars(&self) -> Vec<Exemplar> {
@@ -246,8 +257,12 @@ impl Described for Converted {
         self.labels.get(name).is_some()
     }
 
-    fn duplicate_label(&self) -> Option<String> {
-        None
+    fn distinct_labels(&self) -> Result<Labels, String> {
+        Ok(self.labels.clone())
+    }
+
+    fn has_exemplars(&self) -> bool {
+        !self.exemplars.is_empty()
     }
 
     fn exemplars(&self) -> Vec<Exemplar> {
@@ -578,7 +593,9 @@ impl Run<'_> {
         match appended {
             Ok(()) => {
                 let is_native = matches!(value, Value::Native(_));
-                self.exemplars(series, time, is_native, line);
+                if line.has_exemplars() {
+                    self.exemplars(series, time, is_native, line);
+                }
                 if self.rules.store_metadata {
                     self.metadata(series, is_new, metadata);
                 }
@@ -625,12 +642,9 @@ impl Run<'_> {
         line: &mut impl Described,
         metadata: &TargetMetadata,
     ) -> Result<Option<SeriesRef>, IngestError> {
-        if let Some(name) = line.duplicate_label() {
-            return Err(IngestError::Series(format!(
-                "label name {name:?} is not unique: invalid sample"
-            )));
-        }
-        let mut scraped = line.labels();
+        let mut scraped = line.distinct_labels().map_err(|name| {
+            IngestError::Series(format!("label name {name:?} is not unique: invalid sample"))
+        })?;
         if self.rules.type_and_unit_labels {
             scraped = with_type_and_unit(&scraped, metadata.get(&self.family).as_deref());
         }

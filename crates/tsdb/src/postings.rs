@@ -13,6 +13,13 @@ enum Set {
     Many(Box<RoaringBitmap>),
 }
 
+/// New series mostly get a slot beyond all others, whose place needs no search.
+fn put(set: &mut RoaringBitmap, slot: u32) {
+    if set.try_push(slot).is_err() {
+        set.insert(slot);
+    }
+}
+
 impl Set {
     fn insert(&mut self, slot: u32) {
         match self {
@@ -22,9 +29,7 @@ impl Set {
                 many.insert(slot);
                 *self = Set::Many(Box::new(many));
             }
-            Set::Many(many) => {
-                many.insert(slot);
-            }
+            Set::Many(many) => put(many, slot),
         }
     }
 
@@ -64,7 +69,7 @@ pub(crate) struct HeadPostings {
 impl HeadPostings {
     /// Adds a series.
     pub(crate) fn add(&mut self, slot: u32, pairs: impl Iterator<Item = (u32, u32)>) {
-        self.all.insert(slot);
+        put(&mut self.all, slot);
         for (name, value) in pairs {
             self.names
                 .entry(name)

@@ -171,13 +171,13 @@ impl Job {
     }
 
     fn labels(&self, parser: &OpenMetricsParser<'_>) -> Result<Labels, String> {
-        if let Some(name) = parser.duplicate_label() {
-            return Err(format!("label name {name:?} is not unique: invalid sample"));
-        }
+        let own = parser.distinct_labels();
+        let own =
+            own.map_err(|name| format!("label name {name:?} is not unique: invalid sample"))?;
         if self.extra.is_empty() {
-            return Ok(parser.labels());
+            return Ok(own);
         }
-        let mut labels = LabelsBuilder::new(&parser.labels());
+        let mut labels = LabelsBuilder::new(&own);
         for (name, value) in &self.extra {
             labels.set(name, value);
         }

@@ -182,7 +182,7 @@ fn raw_labels_keep_empty_values_and_duplicates() {
     let mut seen = Vec::new();
     parser.each_label(|name, value| seen.push(format!("{name}={value}")));
     assert_eq!(seen, ["__name__=a", "b=", "c=1", "c=2"]);
-    assert_eq!(parser.duplicate_label().as_deref(), Some("c"));
+    assert_eq!(parser.distinct_labels(), Err("c".to_string()));
     assert_eq!(parser.labels().to_string(), r#"{__name__="a", c="2"}"#);
 }
 
