@@ -6,6 +6,7 @@
 mod backoff;
 mod batch;
 mod http_date;
+mod known_series;
 mod log_reader;
 mod metadata;
 mod metrics;

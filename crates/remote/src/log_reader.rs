@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use configfile::remote::WriteMessage;
 use env::Disk;
-use hashbrown::HashMap;
 use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder, Metadata};
 use ondisk::record::{
@@ -17,6 +16,7 @@ use tsdb::wal::{Cursor, Step, segments};
 use wire::remote_write::encode_labels;
 
 use crate::batch::{Item, Known, Payload, Read};
+use crate::known_series::{self, KnownSeries};
 use crate::metrics::{DROPPED_SERIES, NO_CUSTOM_BUCKETS, QueueMetrics, UNKNOWN_SERIES};
 use crate::position::Position;
 
@@ -47,13 +47,6 @@ pub enum Found {
     Nothing,
 }
 
-struct Entry {
-    /// `None` where relabelling dropped the series.
-    known: Option<Arc<Known>>,
-    /// The newest segment that describes the series.
-    segment: u32,
-}
-
 /// Follows the log.
 pub struct LogReader {
     disk: Arc<dyn Disk>,
@@ -61,7 +54,7 @@ pub struct LogReader {
     wishes: Wishes,
     metrics: QueueMetrics,
     cursor: Cursor,
-    series: HashMap<u64, Entry>,
+    series: KnownSeries,
     checkpoint: Option<u32>,
     /// The end of the log when the queue began: what lies before it may have been sent by an earlier process.
     old_end: Option<Position>,
@@ -95,7 +88,7 @@ impl LogReader {
             dir: dir.to_path_buf(),
             wishes,
             metrics,
-            series: HashMap::new(),
+            series: KnownSeries::default(),
             checkpoint: None,
             old_end: None,
             record: Vec::new(),
@@ -166,7 +159,7 @@ impl LogReader {
             return Ok(());
         }
         self.read_checkpoint(number, &path)?;
-        self.series.retain(|_, entry| entry.segment >= number);
+        self.series.forget_before(number);
         Ok(())
     }
 
@@ -270,16 +263,14 @@ impl LogReader {
     }
 
     /// The series of a sample, or counts why there is none.
-    fn series_of(&self, reference: u64, kind: usize) -> Option<Arc<Known>> {
-        match self.series.get(&reference) {
-            Some(Entry {
-                known: Some(known), ..
-            }) => Some(known.clone()),
-            Some(_) => {
+    fn series_of(&mut self, reference: u64, kind: usize) -> Option<Arc<Known>> {
+        match self.series.find(reference) {
+            known_series::Found::Sent(known) => Some(known.clone()),
+            known_series::Found::Dropped => {
                 self.metrics.dropped(kind, DROPPED_SERIES).inc();
                 None
             }
-            None => {
+            known_series::Found::Unknown => {
                 self.metrics.dropped(kind, UNKNOWN_SERIES).inc();
                 None
             }
@@ -366,21 +357,17 @@ impl LogReader {
     fn take_series(&mut self, record: &[u8], segment: u32) {
         let (wishes, series) = (&self.wishes, &mut self.series);
         let result = record::series(record, |reference, pairs| {
-            if let Some(entry) = series.get_mut(&reference) {
-                entry.segment = entry.segment.max(segment);
-                return;
-            }
-            let known = outgoing_labels(Labels::from_refs(pairs), wishes).map(|labels| {
-                Arc::new(Known {
+            series.describe(reference, segment, || {
+                let labels = outgoing_labels(Labels::from_refs(pairs), wishes)?;
+                Some(Arc::new(Known {
                     encoded: match wishes.message {
                         WriteMessage::V1 => encode_labels(&labels),
                         WriteMessage::V2 => Box::default(),
                     },
                     labels,
                     metadata: Mutex::new(None),
-                })
+                }))
             });
-            series.insert(reference, Entry { known, segment });
         });
         if result.is_err() {
             self.metrics.decode_failures.inc();
@@ -391,12 +378,9 @@ impl LogReader {
         if self.wishes.message == WriteMessage::V1 {
             return;
         }
-        let series = &self.series;
+        let series = &mut self.series;
         let result = record::metadata(record, |reference, metadata: Metadata| {
-            if let Some(Entry {
-                known: Some(known), ..
-            }) = series.get(&reference)
-            {
+            if let known_series::Found::Sent(known) = series.find(reference) {
                 *known.metadata.lock() = Some(Arc::new(metadata));
             }
         });

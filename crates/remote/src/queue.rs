@@ -12,7 +12,7 @@ use net::http_client::HttpClient;
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 
-use crate::batch::{Counts, Item, Read};
+use crate::batch::{Counts, Read};
 use crate::log_reader::{Found, LogReader, Wishes};
 use crate::metadata::{self, MetadataSource};
 use crate::metrics::QueueMetrics;
@@ -277,11 +277,13 @@ impl Reading {
             self.sender.metrics.highest.set(newest as f64 / 1000.0);
             self.around.highest.fetch_max(newest, Relaxed);
         }
-        let all: Vec<&Item> = items.iter().map(|read| &read.item).collect();
-        pending(&self.sender, Counts::of(all), 1.0);
+        let counts = Counts::of(items.iter().map(|read| &read.item));
+        pending(&self.sender, counts, 1.0);
         for read in items.drain(..) {
             let at = read.at;
-            if self.stopped.or(lanes.push(read)).await != Some(true) {
+            if let Some(full) = lanes.take(read)
+                && self.stopped.or(lanes.hand_over(full)).await != Some(true)
+            {
                 return Some(at);
             }
         }

@@ -95,20 +95,24 @@ impl Shards {
         self.lanes.len()
     }
 
-    /// Takes what was read; waits while the sender has too much. `false` when the senders are gone.
-    pub async fn push(&mut self, read: Read) -> bool {
-        let count = self.lanes.len() as u64;
-        let lane = &mut self.lanes[(read.reference % count) as usize];
+    /// Takes what was read. Gives the sender that has a whole request then, which is to be [handed
+    /// over](Shards::hand_over) before more is taken.
+    pub fn take(&mut self, read: Read) -> Option<usize> {
+        let at = (read.reference % self.lanes.len() as u64) as usize;
+        let lane = &mut self.lanes[at];
         if lane.items.is_empty() {
             lane.items.reserve(self.per_request.min(4096));
             (lane.first, lane.again) = (read.at, read.again);
             lane.since = self.sender.clock.monotonic();
         }
         lane.items.push(read.item);
-        if lane.items.len() >= self.per_request {
-            return lane.hand_over(&self.sender.metrics.enqueue_retries).await;
-        }
-        true
+        (lane.items.len() >= self.per_request).then_some(at)
+    }
+
+    /// Hands a request over to a sender; waits while it has too much. `false` when the senders are gone.
+    pub async fn hand_over(&mut self, at: usize) -> bool {
+        let waits = &self.sender.metrics.enqueue_retries;
+        self.lanes[at].hand_over(waits).await
     }
 
     /// Hands over what has waited for as long as it may. `false` when the senders are gone.
