@@ -110,6 +110,15 @@ pub(crate) struct Changes {
     pub(crate) standing: Standing,
 }
 
+impl Changes {
+    /// Adds what others did.
+    pub(crate) fn add(&mut self, other: &Changes) {
+        self.chunks_created += other.chunks_created;
+        self.chunks_written += other.chunks_written;
+        self.standing.change(Standing::default(), other.standing);
+    }
+}
+
 /// What series add to the head's gauges by their newest samples.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {

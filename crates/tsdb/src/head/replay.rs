@@ -26,9 +26,12 @@ use crate::series::{Changes, Finished, Incoming, Series};
 use crate::validate;
 use crate::wal::{self, WalError};
 
+mod floats;
+mod lane;
 mod read;
 mod tables;
 
+use floats::Floats;
 use read::{Reading, Step};
 use tables::{Covered, Filed, SlotTable};
 
@@ -96,6 +99,9 @@ struct Unknown {
     markers: u64,
 }
 
+/// More threads that apply samples would wait for those that read them.
+const THREADS_MAX: usize = 4;
+
 struct Replayer<'a> {
     head: &'a Head,
     found: Found,
@@ -104,6 +110,8 @@ struct Replayer<'a> {
     /// References that turned out to be other names of a series, with the newest sample they brought.
     aliases: HashMap<u64, i64>,
     min_valid: i64,
+    /// Threads that samples are applied on.
+    threads: usize,
     changes: Changes,
     created: i64,
     unknown: Unknown,
@@ -283,57 +291,23 @@ impl Replayer<'_> {
     }
 
     fn alias(&mut self, reference: u64, t: i64) {
-        if !self.aliases.is_empty()
-            && let Some(newest) = self.aliases.get_mut(&reference)
-        {
+        if let Some(newest) = self.aliases.get_mut(&reference) {
             *newest = t.max(*newest);
         }
     }
 
     fn floats(&mut self, samples: &[RefSample]) {
-        const AHEAD: usize = 32;
-        let head = self.head;
-        let mut slots = [None; AHEAD];
-        let mut waiting = samples.iter();
-        loop {
-            // A window of samples that chunk files do not have, with their slots.
-            let mut window = [RefSample::default(); AHEAD];
-            let mut len = 0;
-            while len < AHEAD
-                && let Some(s) = waiting.next()
-            {
-                let slot = self.slots.get(s.series);
-                if slot.is_some_and(|slot| self.covered.has(slot, s.t)) {
-                    self.alias(s.series, s.t);
-                } else if s.t >= self.min_valid {
-                    (window[len], slots[len]) = (*s, slot);
-                    len += 1;
-                }
-            }
-            if len == 0 {
-                return;
-            }
-            // Two rounds over the window bring the series, and then the ends of their chunks, to the cache.
-            slots[..len]
-                .iter()
-                .flatten()
-                .for_each(|slot| head.slots.expect(*slot));
-            for known in &slots[..len] {
-                if let Some(series) = known.and_then(|slot| head.slots.lock(slot)) {
-                    series.expect_append();
-                }
-            }
-            for (s, slot) in window[..len].iter().zip(slots) {
-                let Some(mut series) = slot.and_then(|slot| head.slots.lock(slot)) else {
-                    self.unknown.samples += 1;
-                    continue;
-                };
-                let value = Incoming::Float(s.value);
-                let changes = &mut self.changes;
-                series.append(s.t, value, head.policy, &head.files, None, changes);
-                drop(series);
-                self.alias(s.series, s.t);
-            }
+        let floats = Floats {
+            head: self.head,
+            slots: &self.slots,
+            covered: &self.covered,
+            min_valid: self.min_valid,
+        };
+        let applied = floats.apply(samples, self.threads);
+        self.changes.add(&applied.changes);
+        self.unknown.samples += applied.unknown;
+        if !self.aliases.is_empty() {
+            samples.iter().for_each(|s| self.alias(s.series, s.t));
         }
     }
 
@@ -541,6 +515,7 @@ impl Head {
             covered: Covered::default(),
             aliases: HashMap::new(),
             min_valid,
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)),
             changes: Changes::default(),
             created: 0,
             unknown: Unknown::default(),

@@ -2,21 +2,21 @@
 //! them over; who applies them takes the stretches in order.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 use env::Disk;
 use ondisk::log::LogReader;
 use ondisk::record::{self, RecordKind, RefSample};
 
+use super::lane::{Giver, Taker, lane};
 use super::tables::Filed;
 use crate::failure::DbError;
 use crate::wal::{WalError, segment_path};
 
 /// Bytes of a stretch. A record belongs to the one it begins in.
 const STRETCH: u64 = 256 << 10;
-/// Decoded stretches that may wait for being applied, a thread.
-const WAITING: usize = 2;
+/// Bytes of decoded steps that may wait for being applied, a thread.
+const WAITING: usize = 2 << 20;
 /// Threads that read; more would only wait for the one that applies.
 const THREADS_MAX: usize = 4;
 
@@ -37,11 +37,22 @@ struct Stretch {
     error: Option<WalError>,
 }
 
+impl Stretch {
+    fn bytes(&self) -> usize {
+        let of = |step: &Step| match step {
+            Step::Segment(_) => 0,
+            Step::Samples(samples) => samples.len() * size_of::<RefSample>(),
+            Step::Record(bytes) => bytes.len(),
+        };
+        self.steps.iter().map(of).sum()
+    }
+}
+
 /// Segments being read.
 pub(super) struct Reading<'a> {
     disk: &'a dyn Disk,
     sources: &'a [(PathBuf, u32)],
-    threads: Vec<Receiver<Stretch>>,
+    threads: Vec<Taker<Stretch>>,
 }
 
 impl<'a> Reading<'a> {
@@ -58,13 +69,13 @@ impl<'a> Reading<'a> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = threads.clamp(1, THREADS_MAX) as u64;
         let begin = |nth: u64| {
-            let (sender, stretches) = sync_channel(WAITING);
+            let (giver, stretches) = lane(WAITING);
             let share = Share {
                 disk,
                 filed,
                 nth,
                 threads,
-                sender,
+                giver,
             };
             scope.spawn(move || share.read(sources));
             stretches
@@ -85,7 +96,7 @@ impl<'a> Reading<'a> {
         for (folder, segment) in self.sources {
             take(Step::Segment(*segment)).map_err(WalError::Other)?;
             for _ in 0..stretches(self.disk, folder, *segment)? {
-                let Ok(stretch) = self.threads[turn % self.threads.len()].recv() else {
+                let Some(stretch) = self.threads[turn % self.threads.len()].take() else {
                     // It met the end of what can be read before: whose turn it is there tells.
                     return Err(WalError::Other(DbError::Closed));
                 };
@@ -115,7 +126,7 @@ struct Share<'a> {
     filed: Option<&'a Filed>,
     nth: u64,
     threads: u64,
-    sender: SyncSender<Stretch>,
+    giver: Giver<Stretch>,
 }
 
 impl Share<'_> {
@@ -141,7 +152,7 @@ impl Share<'_> {
                 steps: Vec::new(),
                 error: Some(WalError::Other(error)),
             };
-            drop(self.sender.send(stretch));
+            self.giver.give(0, stretch);
         };
         let path = segment_path(folder, segment);
         let map = match self.disk.map(&path) {
@@ -169,7 +180,7 @@ impl Share<'_> {
             let mut found = Stretch::default();
             while reader.offset() < end {
                 match reader.next(&map) {
-                    Ok(Some(bytes)) => found.steps.extend(self.decode(bytes, &mut buffer)),
+                    Ok(Some(bytes)) => self.decode(bytes, &mut buffer, &mut found.steps),
                     Ok(None) => break,
                     Err(err) => {
                         found.error = Some(WalError::Damaged {
@@ -182,19 +193,21 @@ impl Share<'_> {
                 }
             }
             let ended = found.error.is_some();
-            if self.sender.send(found).is_err() || ended {
+            if !self.giver.give(found.bytes(), found) || ended {
                 return Err(());
             }
         }
         Ok(count)
     }
 
-    fn decode(&self, bytes: &[u8], samples: &mut Vec<RefSample>) -> Option<Step> {
+    /// Adds what a record says; samples of records behind one another become one step.
+    fn decode(&self, bytes: &[u8], samples: &mut Vec<RefSample>, steps: &mut Vec<Step>) {
         if !matches!(
             RecordKind::of(bytes),
             Some(RecordKind::Samples | RecordKind::SamplesV2)
         ) {
-            return Some(Step::Record(bytes.to_vec()));
+            steps.push(Step::Record(bytes.to_vec()));
+            return;
         }
         samples.clear();
         let read = match self.filed {
@@ -204,11 +217,12 @@ impl Share<'_> {
             }
             None => record::samples(bytes, samples),
         };
-        match read {
-            Ok(()) if samples.is_empty() => None,
-            Ok(()) => Some(Step::Samples(samples.clone())),
+        match (read, steps.last_mut()) {
+            (Ok(()), _) if samples.is_empty() => {}
+            (Ok(()), Some(Step::Samples(before))) => before.extend_from_slice(samples),
+            (Ok(()), _) => steps.push(Step::Samples(samples.clone())),
             // Who applies it says what is wrong with it.
-            Err(_) => Some(Step::Record(bytes.to_vec())),
+            (Err(_), _) => steps.push(Step::Record(bytes.to_vec())),
         }
     }
 }

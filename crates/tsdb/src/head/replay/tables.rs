@@ -6,40 +6,57 @@ use crate::series::Finished;
 
 const PAGE: usize = 1024;
 
-/// Slots by reference, in pages: references in a log run in long sequences, so the last page is mostly the right one.
+/// Slots by reference, in pages: references in a log run in long sequences.
 #[derive(Default)]
 pub(super) struct SlotTable {
     pages: Vec<Box<[u32; PAGE]>>,
     by_number: HashMap<u64, u32>,
-    last: (u64, u32),
 }
 
 impl SlotTable {
-    fn page(&mut self, reference: u64) -> Option<u32> {
-        let number = reference / PAGE as u64;
-        if self.last.0 != number || self.pages.is_empty() {
-            self.last = (number, *self.by_number.get(&number)?);
-        }
-        Some(self.last.1)
+    pub(super) fn get(&self, reference: u64) -> Option<u32> {
+        self.lookup().get(reference)
     }
 
-    pub(super) fn get(&mut self, reference: u64) -> Option<u32> {
-        let page = self.page(reference)?;
-        // Slots are kept one higher, so that zero means none.
-        self.pages[page as usize][reference as usize % PAGE].checked_sub(1)
+    /// Asks for one reference after the other.
+    pub(super) fn lookup(&self) -> SlotLookup<'_> {
+        SlotLookup {
+            table: self,
+            number: u64::MAX,
+            page: None,
+        }
     }
 
     pub(super) fn set(&mut self, reference: u64, slot: Option<u32>) {
-        let page = match self.page(reference) {
-            Some(page) => page,
-            None => {
+        let page = *self
+            .by_number
+            .entry(reference / PAGE as u64)
+            .or_insert_with(|| {
                 self.pages.push(Box::new([0; PAGE]));
-                let page = (self.pages.len() - 1) as u32;
-                self.by_number.insert(reference / PAGE as u64, page);
-                page
-            }
-        };
+                (self.pages.len() - 1) as u32
+            });
         self.pages[page as usize][reference as usize % PAGE] = slot.map_or(0, |s| s + 1);
+    }
+}
+
+/// Remembers the page of the reference before, which mostly is the right one.
+pub(super) struct SlotLookup<'a> {
+    table: &'a SlotTable,
+    number: u64,
+    page: Option<&'a [u32; PAGE]>,
+}
+
+impl SlotLookup<'_> {
+    #[inline]
+    pub(super) fn get(&mut self, reference: u64) -> Option<u32> {
+        let number = reference / PAGE as u64;
+        if number != self.number {
+            self.number = number;
+            let page = self.table.by_number.get(&number);
+            self.page = page.map(|page| &*self.table.pages[*page as usize]);
+        }
+        // Slots are kept one higher, so that zero means none.
+        self.page?[reference as usize % PAGE].checked_sub(1)
     }
 }
 
