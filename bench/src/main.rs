@@ -23,7 +23,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask bench NAME [--flag NUMBER ...]
 
-  ingest      --minutes --targets --series --churn     both servers scrape the same generated targets
+  ingest      --minutes --targets --series --churn     both servers scrape the same generated targets; with --hours
+              --hours                                  the targets' clock runs 15 times as fast, for that long
   replay      --series --minutes --interval --settle   both start on a log that holds everything
   compaction  --series --interval                      both merge the same blocks
   select      --series --times                         ten thousand series by a regex, decoded

@@ -192,6 +192,17 @@ pub(crate) fn disjoint(mut chunks: Vec<Chunk>) -> Result<Vec<Chunk>, ChunkError>
     Ok(out)
 }
 
+/// Makes chunks with histograms disjoint, for readers: what a chunk says about resets holds between its own samples, and
+/// not where those of another chunk come in between. Overlapping floats are left to whoever decodes them. `chunks` are in
+/// order of their first samples.
+pub(crate) fn disjoint_histograms(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, ChunkError> {
+    let is_float = |c: &Chunk| matches!(c.encoding, Encoding::Xor | Encoding::Xor2);
+    if chunks.iter().all(is_float) {
+        return Ok(chunks);
+    }
+    disjoint(chunks)
+}
+
 /// What is left of a chunk within `keep` and without `deleted`; a chunk that is not touched stays byte for byte.
 pub(crate) fn trim(
     chunk: Chunk,
@@ -271,6 +282,64 @@ mod tests {
         );
         let deleted: Intervals = [Interval::ALL].into_iter().collect();
         assert!(trim(chunk, all, Some(&deleted)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_known_of_resets_ends_where_others_come_between() {
+        let histogram = |t: i64, count: u64, hint: ResetHint| Sample {
+            t,
+            value: Value::Histogram(Box::new(Histogram {
+                count,
+                zero_count: count,
+                reset_hint: hint,
+                ..Histogram::default()
+            })),
+        };
+        let encoded = |samples: &[(i64, u64)], hint: ResetHint| {
+            let all: Vec<_> = samples
+                .iter()
+                .map(|(t, count)| histogram(*t, *count, hint))
+                .collect();
+            encode(&all)
+        };
+        let hints = |chunks: Vec<Chunk>| {
+            let mut samples = Vec::new();
+            for chunk in disjoint_histograms(chunks).unwrap() {
+                decode(chunk.encoding, &chunk.data, &mut samples).unwrap();
+            }
+            let hint = |s: &Sample| match &s.value {
+                Value::Histogram(h) => (s.t, h.reset_hint),
+                _ => panic!("a float"),
+            };
+            samples.iter().map(hint).collect::<Vec<_>>()
+        };
+        use ResetHint::{Gauge, NotCounterReset, Unknown};
+        let alone = encoded(&[(0, 10), (20, 20), (40, 30)], Unknown);
+        assert_eq!(
+            hints(alone.clone()),
+            [(0, Unknown), (20, NotCounterReset), (40, NotCounterReset)]
+        );
+        // Another process' counts between them: falling from 20 to 5 and rising again.
+        let between = encoded(&[(25, 5), (30, 6)], Unknown);
+        let both = hints([alone.clone(), between].concat());
+        let want = [
+            (0, Unknown),
+            (20, NotCounterReset),
+            (25, Unknown),
+            (30, NotCounterReset),
+            (40, NotCounterReset),
+        ];
+        assert_eq!(both, want);
+        let gauges = encoded(&[(0, 10), (20, 5)], Gauge);
+        let more = encoded(&[(10, 7)], Gauge);
+        assert_eq!(
+            hints([gauges, more].concat()),
+            [(0, Gauge), (10, Gauge), (20, Gauge)]
+        );
+        // Chunks that do not overlap stay byte for byte.
+        let later = encoded(&[(50, 1)], Unknown);
+        let apart = [alone, later].concat();
+        assert_eq!(disjoint_histograms(apart.clone()).unwrap(), apart);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::block::Block;
 use crate::failure::DbError;
 use crate::head::{HeadReader, Selected, Visible};
 use crate::matching;
+use crate::merge;
 
 /// A consistent view of a range.
 pub(crate) struct DbQuerier {
@@ -305,17 +306,21 @@ impl Merged {
             return Ok(None);
         };
         let mut end = series.chunks.last().map_or(i64::MIN, |c| c.min_time);
-        let mut sorted = true;
+        let (mut sorted, mut alone) = (true, true);
         for i in first + 1..self.fronts.len() {
             let same = matches!(&self.fronts[i], Some(front) if front.labels == series.labels);
             if same && let Some(mut more) = self.take(i)? {
                 sorted &= more.chunks.first().is_none_or(|c| end <= c.min_time);
                 end = more.chunks.last().map_or(end, |c| c.min_time);
                 series.chunks.append(&mut more.chunks);
+                alone = false;
             }
         }
         if !sorted {
             series.chunks.sort_by_key(|c: &Chunk| c.min_time);
+        }
+        if !alone {
+            series.chunks = merge::disjoint_histograms(series.chunks)?;
         }
         Ok(Some(series))
     }

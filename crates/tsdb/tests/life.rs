@@ -438,15 +438,84 @@ fn a_long_gap_loses_nothing() {
     assert_eq!(read_all(&db), want);
 }
 
-/// Times of the chunks of the first block's first series.
+/// The chunks of the first block's first series.
+fn first_chunks(db: &tsdb::Db) -> Vec<storage::Chunk> {
+    let metas = db.metas();
+    let range = TimeRange {
+        min: metas[0].min_time,
+        max: metas[0].max_time - 1,
+    };
+    let querier = db.querier(range).unwrap();
+    let mut set = querier
+        .select(&[name_is_set()], &SelectHints::default())
+        .unwrap();
+    let series = set.next().unwrap().unwrap();
+    let inside = |c: &storage::Chunk| c.min_time <= range.max;
+    series.chunks.into_iter().filter(inside).collect()
+}
+
 fn chunk_times(db: &tsdb::Db) -> Vec<(i64, i64)> {
-    let blocks = db.blocks();
-    let index = blocks[0].index();
-    let first = index.all_postings().unwrap().iter().next().unwrap();
-    let mut entry = ondisk::index::SeriesEntry::default();
-    blocks[0].series(first, &mut entry).unwrap();
-    let times = entry.chunks.iter().map(|c| (c.min_time, c.max_time));
-    times.collect()
+    let chunks = first_chunks(db);
+    chunks.iter().map(|c| (c.min_time, c.max_time)).collect()
+}
+
+#[test]
+fn histogram_chunks_are_cut_by_size_and_share_their_window() {
+    // Buckets whose counts jump, so that every sample takes some bytes for each.
+    let cut = |buckets: u32| {
+        let site = Site::new();
+        let db = site.open();
+        let mut random = env::Random::from_seed(5);
+        let mut counts = vec![0i64; buckets as usize];
+        for i in 0..16 * 60 {
+            counts
+                .iter_mut()
+                .for_each(|c| *c += random.below(500) as i64);
+            let mut before = 0;
+            let deltas = counts
+                .iter()
+                .map(|c| c - std::mem::replace(&mut before, *c));
+            let h = Histogram {
+                count: counts.iter().sum::<i64>() as u64,
+                sum: i as f64,
+                positive_spans: vec![Span {
+                    offset: 0,
+                    length: buckets,
+                }],
+                positive_buckets: deltas.collect(),
+                ..Histogram::default()
+            };
+            let mut appender = db.appender();
+            let series = appender.series(&labels("h")).unwrap();
+            appender
+                .append_histogram(series, i * 15_000, HistogramSample::Integer(&h))
+                .unwrap();
+            appender.commit().unwrap();
+        }
+        db.maintain().unwrap();
+        let of = |c: storage::Chunk| {
+            let samples = u16::from_be_bytes([c.data[0], c.data[1]]);
+            (c.max_time - c.min_time, samples, c.data.len())
+        };
+        first_chunks(&db).into_iter().map(of).collect::<Vec<_>>()
+    };
+    // About a kilobyte each; the window's last may be shorter.
+    let usual = cut(8);
+    for (span, samples, bytes) in &usual[..usual.len() - 1] {
+        assert!((700..1400).contains(bytes), "{usual:?}");
+        assert!(
+            *samples >= 10 && span.abs_diff(usual[0].0) <= 90_000,
+            "{usual:?}"
+        );
+    }
+    // Samples too large for that: ten to a chunk all the same.
+    let large = cut(160);
+    assert!(
+        large[..large.len() - 1]
+            .iter()
+            .all(|(_, samples, bytes)| *samples == 10 && *bytes > 2048),
+        "{large:?}"
+    );
 }
 
 #[test]

@@ -225,14 +225,14 @@ impl Head {
     ) -> Result<Vec<Chunk>, DbError> {
         let mut stored: Vec<(i64, i64, Encoding, crate::chunk_files::FileRef)> = Vec::new();
         let mut chunks = Vec::new();
-        let cut;
-        let deleted;
+        let (cut, deleted, has_late);
         {
             let Some(series) = self.slots.lock(slot) else {
                 return Ok(chunks);
             };
             cut = reader.map_or(i64::MAX, |epoch| series.marks.visible_to(epoch));
             deleted = series.deleted.as_deref().cloned();
+            has_late = series.out_of_order.is_some();
             let touches = |min: i64, max: i64| min <= range.max && range.min <= max;
             if which != Visible::Late {
                 for c in &series.finished {
@@ -291,6 +291,9 @@ impl Head {
             chunks = left;
         }
         chunks.sort_by_key(|c| c.min_time);
+        if which == Visible::All && has_late {
+            chunks = merge::disjoint_histograms(chunks)?;
+        }
         Ok(chunks)
     }
 }
