@@ -195,5 +195,6 @@ fn classic(histogram: &FloatHistogram) -> MetricValue {
             .collect(),
         sum: histogram.sum,
         count: histogram.count as u64,
+        native: None,
     }
 }

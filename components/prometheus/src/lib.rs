@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod engine;
+mod engine_metrics;
 pub mod features;
 pub mod federate;
 pub mod flags;

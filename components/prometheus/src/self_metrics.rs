@@ -80,6 +80,8 @@ impl ServerMetrics {
     /// Registers all, the process' own too.
     pub fn new(registry: &Registry) -> ServerMetrics {
         net::process::register(registry);
+        // Clients that have no name; upstream's page has them from the start, too.
+        net::dials::Dials::of(registry, "default");
         registry.computed(
             "prometheus_build_info",
             "A metric with a constant '1' value labeled by version, revision, branch, goversion from which prometheus was built, and the goos and goarch for the build.",
@@ -141,7 +143,7 @@ impl ServerMetrics {
             ),
             pages,
             requests,
-            request_duration: registry.histograms(
+            request_duration: registry.native_histograms(
                 "prometheus_http_request_duration_seconds",
                 "Histogram of latencies for HTTP requests.",
                 &["handler"],

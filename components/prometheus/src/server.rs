@@ -19,6 +19,7 @@ use env::{Clock, Disk, Registry};
 use model::duration::format_duration;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
+use net::listener_counts::ListenerCounts;
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
@@ -31,6 +32,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::{Db, DbError, ReplayProgress};
 
+use crate::engine_metrics::EngineMetrics;
 use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
@@ -119,6 +121,7 @@ pub struct Server {
     ruling: OnceRuling,
     remoting: OnceRemoting,
     queries: Arc<QueryWatch>,
+    engine_metrics: EngineMetrics,
     reloader: Reloader,
     addresses: Vec<String>,
     stop: Arc<ShutdownTrigger>,
@@ -182,7 +185,11 @@ impl Server {
         let registry = Registry::new();
         let metrics = ServerMetrics::new(&registry);
         let state = Arc::new(initial_state(&config, &context, &loaded, &registry));
-        let queries = Arc::new(QueryWatch::new(context.clock.clone()));
+        let engine_metrics = EngineMetrics::new(&registry);
+        let queries = Arc::new(QueryWatch::new(
+            context.clock.clone(),
+            engine_metrics.clone(),
+        ));
         metrics.reload_successful.set(1.0);
         metrics
             .reload_success_time
@@ -229,7 +236,14 @@ impl Server {
             ..ServerLimits::default()
         };
         // The pages stay until storage is closed, so that "stopping" can be seen.
-        let web = tokio::spawn(serve(listeners, routes, limits, gate, stopped.clone()));
+        let web = tokio::spawn(serve(
+            listeners,
+            routes,
+            limits,
+            gate,
+            ListenerCounts::of(&registry, "http"),
+            stopped.clone(),
+        ));
         Ok(Server {
             config,
             context,
@@ -240,6 +254,7 @@ impl Server {
             ruling,
             remoting,
             queries,
+            engine_metrics,
             reloader,
             addresses,
             stop,
@@ -281,7 +296,7 @@ impl Server {
         let scraping = Scraping::new(
             self.context.clock.clone(),
             appendable,
-            http_fetches(crate::build::user_agent()),
+            http_fetches(crate::build::user_agent(), self.registry.clone()),
             &self.registry,
             self.context.host.clone(),
             self.context.seed,
@@ -385,6 +400,7 @@ impl Server {
             self.state.queryable.clone(),
             link.into(),
             &self.registry,
+            self.engine_metrics.clone(),
         ));
     }
 
@@ -464,7 +480,7 @@ fn initial_state(
     );
     let now = context.clock.now();
     let db = LateDb::default();
-    let notifications = Notifications::new(config.max_notification_listeners);
+    let notifications = Notifications::new(config.max_notification_listeners, registry);
     notifications.set(STARTING, true, now);
     ServerState {
         clock: context.clock.clone(),

@@ -20,6 +20,7 @@ use tower_http::compression::CompressionLayer;
 use crate::self_metrics::ServerMetrics;
 use crate::server::Reloader;
 use crate::status::ServerState;
+use net::counted_body::CountedBody;
 
 /// What the pages work with.
 pub struct Web {
@@ -108,6 +109,7 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     let offered = [
+        Protocol::PrometheusProto,
         Protocol::OpenMetricsText1_0_0,
         Protocol::OpenMetricsText0_0_1,
         Protocol::PrometheusText1_0_0,
@@ -122,7 +124,8 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
     let mut body = Vec::new();
     match protocol.format() {
         Format::OpenMetrics => exposition::write_openmetrics(&families, escaping, &mut body),
-        Format::Text | Format::Protobuf => exposition::write_text(&families, escaping, &mut body),
+        Format::Text => exposition::write_text(&families, escaping, &mut body),
+        Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
     }
     let content_type = protocol.content_type(escaping);
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
@@ -196,11 +199,10 @@ async fn count(
         .request_duration
         .with(&[&handler])
         .observe(started.elapsed().as_secs_f64());
-    if let Some(bytes) = response.body().size_hint().exact() {
-        metrics
-            .response_size
-            .with(&[&handler])
-            .observe(bytes as f64);
+    let sizes = metrics.response_size.with(&[&handler]);
+    match response.body().size_hint().exact() {
+        Some(bytes) => sizes.observe(bytes as f64),
+        None => response = response.map(|body| Body::new(CountedBody::new(body, sizes))),
     }
     metrics
         .requests

@@ -138,6 +138,7 @@ impl Writer {
                 buckets,
                 sum,
                 count,
+                native: _,
             } => {
                 let mut infinite = false;
                 for (bound, cumulative) in buckets {

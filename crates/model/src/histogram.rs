@@ -35,7 +35,7 @@ pub enum ResetHint {
 }
 
 /// A histogram with whole-number counts; bucket counts are deltas to the bucket before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     /// Counter reset hint.
     pub reset_hint: ResetHint,

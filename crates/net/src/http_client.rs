@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use thiserror::Error;
 
 use crate::client_tls::{Material, client_config};
+use crate::dials::Dials;
 use crate::oauth2::TokenSource;
 
 /// Why a client could not be built or a request not be prepared.
@@ -45,6 +46,7 @@ pub struct HttpClient(Arc<Inner>);
 struct Inner {
     config: HttpClientConfig,
     user_agent: String,
+    dials: Dials,
     /// Connections with the TLS files they were made with: new files need new connections.
     transport: Mutex<(Material, reqwest::Client)>,
     tokens: Option<TokenSource>,
@@ -59,10 +61,19 @@ impl std::fmt::Debug for HttpClient {
 impl HttpClient {
     /// Builds the client; TLS files are read now, and looked at again for each request.
     pub fn new(config: &HttpClientConfig, user_agent: &str) -> Result<HttpClient, ClientError> {
+        HttpClient::counted(config, user_agent, &Dials::default())
+    }
+
+    /// The same with its connections counted.
+    pub fn counted(
+        config: &HttpClientConfig,
+        user_agent: &str,
+        dials: &Dials,
+    ) -> Result<HttpClient, ClientError> {
         // Several parts in one process build clients; whoever comes first installs the one provider there is.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let material = Material::read(&config.tls)?;
-        let client = transport(config, user_agent, &material)?;
+        let client = transport(config, user_agent, &material, dials)?;
         let tokens = match &config.oauth2 {
             Some(oauth2) => Some(TokenSource::new(oauth2, user_agent)?),
             None => None,
@@ -70,6 +81,7 @@ impl HttpClient {
         Ok(HttpClient(Arc::new(Inner {
             config: config.clone(),
             user_agent: user_agent.to_string(),
+            dials: dials.clone(),
             transport: Mutex::new((material, client)),
             tokens,
         })))
@@ -95,7 +107,7 @@ impl HttpClient {
         let material = Material::read(&inner.config.tls)?;
         let mut current = inner.transport.lock();
         if current.0 != material {
-            let client = transport(&inner.config, &inner.user_agent, &material)?;
+            let client = transport(&inner.config, &inner.user_agent, &material, &inner.dials)?;
             *current = (material, client);
         }
         Ok(current.1.clone())
@@ -189,8 +201,10 @@ fn transport(
     config: &HttpClientConfig,
     user_agent: &str,
     material: &Material,
+    dials: &Dials,
 ) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
+        .connector_layer(dials.clone())
         .user_agent(user_agent)
         .pool_idle_timeout(Duration::from_secs(300))
         .pool_max_idle_per_host(1000)

@@ -9,6 +9,7 @@ use configfile::scrape::{NameEscaping, ScrapeConfig, ScrapeProtocol};
 use exposition::negotiation::accept_header;
 use exposition::{Escaping, Protocol};
 use flate2::write::GzDecoder;
+use net::dials::Dials;
 use net::http_client::{ClientError, HttpClient};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -68,7 +69,11 @@ const ABSOLUTE_BODY_LIMIT: u64 = 1 << 30;
 
 impl HttpFetch {
     /// For the targets of a job.
-    pub fn new(config: &ScrapeConfig, user_agent: &str) -> Result<HttpFetch, ClientError> {
+    pub fn new(
+        config: &ScrapeConfig,
+        user_agent: &str,
+        dials: &Dials,
+    ) -> Result<HttpFetch, ClientError> {
         let protocols: Vec<Protocol> = config
             .scrape_protocols
             .iter()
@@ -81,7 +86,7 @@ impl HttpFetch {
             NameEscaping::Values => Escaping::Values,
         };
         Ok(HttpFetch {
-            client: HttpClient::new(&config.http, user_agent)?,
+            client: HttpClient::counted(&config.http, user_agent, dials)?,
             accept: accept_header(&protocols, escaping),
             accept_encoding: if config.enable_compression {
                 "gzip"
@@ -266,7 +271,7 @@ mod tests {
     fn fetcher(job: &str) -> HttpFetch {
         let text = format!("scrape_configs:\n- job_name: j\n{job}");
         let config = configfile::Config::parse(&text, &|_| None).expect("loads");
-        HttpFetch::new(&config.scrape_configs[0], "test").expect("builds")
+        HttpFetch::new(&config.scrape_configs[0], "test", &Dials::default()).expect("builds")
     }
 
     async fn fetch(job: &str, reply: Vec<u8>) -> Result<Page, FetchError> {

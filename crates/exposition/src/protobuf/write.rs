@@ -1,9 +1,9 @@
 //! Metric families as length-delimited protobuf messages.
 
-use model::{Metric, MetricFamily, MetricType, MetricValue};
+use model::{Histogram, Metric, MetricFamily, MetricType, MetricValue};
 
 use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
-use wire::{put_bytes, put_double, put_uint, put_varint};
+use wire::{put_bytes, put_double, put_uint, put_varint, zigzag};
 
 /// Appends the families, each with its length before it. Families without metrics are left out.
 pub fn write_protobuf(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
@@ -88,6 +88,7 @@ fn write_metric(
             buckets,
             sum,
             count,
+            native,
         } => {
             put_uint(inner, 1, *count);
             put_double(inner, 2, *sum);
@@ -97,11 +98,47 @@ fn write_metric(
                 put_double(&mut message, 2, *bound);
                 put_bytes(inner, 3, &message);
             }
+            if let Some(native) = native {
+                write_native(native, inner);
+            }
             7
         }
     };
     put_bytes(out, field, inner);
     if let Some(timestamp) = source.timestamp_ms {
         put_uint(out, 6, timestamp as u64);
+    }
+}
+
+fn write_native(histogram: &Histogram, out: &mut Vec<u8>) {
+    let signed = |out: &mut Vec<u8>, field: u64, n: i64| put_uint(out, field, zigzag(n));
+    signed(out, 5, i64::from(histogram.schema));
+    put_double(out, 6, histogram.zero_threshold);
+    put_uint(out, 7, histogram.zero_count);
+    let sides = [
+        (
+            9,
+            10,
+            &histogram.negative_spans,
+            &histogram.negative_buckets,
+        ),
+        (
+            12,
+            13,
+            &histogram.positive_spans,
+            &histogram.positive_buckets,
+        ),
+    ];
+    for (span_field, delta_field, spans, deltas) in sides {
+        for span in spans {
+            let mut message = Vec::with_capacity(12);
+            signed(&mut message, 1, i64::from(span.offset));
+            put_uint(&mut message, 2, u64::from(span.length));
+            put_bytes(out, span_field, &message);
+        }
+        // Not packed: the message is of proto2.
+        for delta in deltas {
+            signed(out, delta_field, *delta);
+        }
     }
 }
