@@ -441,7 +441,10 @@ impl Server {
 
 /// The configuration file, as far as the server's mode allows.
 fn load_for(config: &ServerConfig) -> Result<Loaded, LoadError> {
-    let loaded = load(&config.config_file)?;
+    let loaded = load(
+        &config.config_file,
+        crate::features::defaults(&config.features),
+    )?;
     if config.agent {
         loaded.config.check_agent_mode()?;
     }
@@ -652,10 +655,10 @@ async fn follow_files(
     stopped: Shutdown,
 ) {
     while stopped.or(clock.sleep(interval)).await.is_some() {
-        let path = reloader.0.config.config_file.clone();
         let known = reloader.0.state.config.read().fingerprint;
         // A file that does not load is tried, and fails, at every tick, so that the status shows it.
-        let changed = load(&path).map_or(true, |loaded| loaded.fingerprint != known);
+        let changed =
+            load_for(&reloader.0.config).map_or(true, |loaded| loaded.fingerprint != known);
         if changed {
             tracing::info!("Configuration file change detected, reloading the configuration.");
             // The failure has been logged.

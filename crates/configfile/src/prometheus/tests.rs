@@ -1,4 +1,5 @@
 use super::*;
+use crate::scrape::ScrapeProtocol;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, &|name| (name == "HOST").then(|| "web-1".to_string()))
@@ -131,4 +132,43 @@ scrape_configs:\n- job_name: k\n  kubernetes_sd_configs:\n  - role: pod\n    nam
         again.scrape_configs[0].sd_configs,
         config.scrape_configs[0].sd_configs
     );
+}
+
+#[test]
+fn defaults_hold_where_the_text_says_nothing() {
+    let defaults = || Global {
+        extra_scrape_metrics: true,
+        scrape_protocols: Some(ScrapeProtocol::PROTOBUF_FIRST.to_vec()),
+        ..Global::default()
+    };
+    for (text, extra, first) in [
+        (
+            "scrape_configs: [{job_name: a}]",
+            true,
+            ScrapeProtocol::PrometheusProto,
+        ),
+        (
+            "global: {scrape_interval: 1m}\nscrape_configs: [{job_name: a}]",
+            true,
+            ScrapeProtocol::PrometheusProto,
+        ),
+        (
+            "global: {extra_scrape_metrics: false, scrape_protocols: [PrometheusText0.0.4]}\nscrape_configs: [{job_name: a}]",
+            false,
+            ScrapeProtocol::PrometheusText004,
+        ),
+        (
+            "scrape_configs: [{job_name: a, extra_scrape_metrics: false, scrape_protocols: [OpenMetricsText0.0.1]}]",
+            false,
+            ScrapeProtocol::OpenMetricsText001,
+        ),
+    ] {
+        let config = Config::parse_with(text, &|_: &str| None, defaults()).expect(text);
+        let job = &config.scrape_configs[0];
+        assert_eq!(
+            (job.extra_scrape_metrics, job.scrape_protocols[0]),
+            (extra, first),
+            "{text}"
+        );
+    }
 }
