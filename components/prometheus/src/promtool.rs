@@ -9,6 +9,7 @@ pub mod check_rules;
 pub mod client;
 pub mod explain;
 pub mod promql;
+pub mod push;
 pub mod query;
 pub mod query_text;
 pub mod test_rules;
@@ -38,6 +39,7 @@ Tooling for the Prometheus monitoring system.
   query labels SERVER NAME            values of a label
   query analyze                       buckets of histograms in use
   query explain SERVER EXPR           run a query and tell how it was evaluated
+  push metrics URL [FILES...]         metrics to a remote write receiver
   test rules FILES...                 unit tests of rules
   tsdb list [DB]                      the blocks of a data folder
   tsdb analyze [DB] [BLOCK]           what costs most in a block
@@ -167,6 +169,8 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         }
         ["check", "web-config", ..] => check::web_config(from(2)),
         ["promql", "format", ..] => promql::format(from(2), &global),
+        ["push", "--help" | "-h"] => Outcome::printed(HELP.into()),
+        ["push", ..] => push::push(from(1), tool).await,
         ["tsdb", "list", ..] => tsdb::list(from(2), tool),
         ["tsdb", "analyze", ..] => tsdb::analyze(from(2), tool),
         ["tsdb", "dump", ..] => tsdb::dump(from(2), tool),
