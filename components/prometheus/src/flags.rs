@@ -400,6 +400,10 @@ pub struct ServerConfig {
     pub external_url: String,
     /// Before all paths; starts and does not end with a slash, or is empty.
     pub route_prefix: String,
+    /// Folder of console templates.
+    pub console_templates: PathBuf,
+    /// Folder of what they share.
+    pub console_libraries: PathBuf,
     /// `/-/reload` and `/-/quit`.
     pub enable_lifecycle: bool,
     /// `/api/v1/admin/*`.
@@ -561,6 +565,8 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         max_connections: number(values, "web.max-connections")? as usize,
         external_url: external_url.trim_end_matches('/').to_string(),
         route_prefix: route_prefix(values.text("web.route-prefix"), external_url),
+        console_templates: values.text("web.console.templates").into(),
+        console_libraries: values.text("web.console.libraries").into(),
         enable_lifecycle: values.switch("web.enable-lifecycle"),
         enable_admin_api: values.switch("web.enable-admin-api"),
         max_notification_listeners: number(values, "web.max-notifications-subscribers")? as usize,

@@ -22,6 +22,8 @@ use std::sync::Arc;
 use env::{Clock, Disk};
 use flags::{Invocation, Program, Values};
 
+use crate::os_error::os_text;
+
 const HELP: &str = "\
 usage: promtool [flags] COMMAND ...
 
@@ -209,15 +211,5 @@ fn read_flags(
         Ok(Invocation::Run(values)) => Ok(values),
         Ok(Invocation::Print(text)) => Err(Outcome::printed(text)),
         Err(error) => Err(usage(&error.to_string())),
-    }
-}
-
-/// An error of the system in upstream's words.
-fn os_text(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or directory".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::IsADirectory => "is a directory".into(),
-        _ => error.to_string(),
     }
 }

@@ -32,7 +32,7 @@ pub struct ServerMetrics {
 }
 
 /// Handlers that are counted from the start, so that rates of rare requests have a beginning.
-const HANDLERS: [&str; 41] = [
+const HANDLERS: [&str; 42] = [
     "/",
     "/-/healthy",
     "/-/quit",
@@ -71,6 +71,7 @@ const HANDLERS: [&str; 41] = [
     "/api/v1/targets/metadata",
     "/api/v1/targets/relabel_steps",
     "/api/v1/write",
+    "/consoles/*filepath",
     "/federate",
     "/metrics",
     "/version",

@@ -24,6 +24,7 @@ use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
 use remote::read::ReadThrough;
+use rules::{EngineQuery, RuleQuery};
 use scrape::Manager as Scraping;
 use scrape::options::ScrapeOptions;
 use scrape::pool::http_fetches;
@@ -32,7 +33,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::{Db, DbError, ReplayProgress};
 
-use crate::engine_metrics::EngineMetrics;
+use crate::consoles::Consoles;
+use crate::engine_metrics::{CountedRules, EngineMetrics};
 use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
@@ -219,6 +221,13 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            consoles: consoles_of(
+                &config,
+                &context,
+                &state,
+                &addresses,
+                engine_metrics.clone(),
+            ),
             lookback_delta: config.query.lookback_delta,
         };
         let api = api_of(
@@ -606,6 +615,30 @@ fn scrape_options(config: &ServerConfig) -> ScrapeOptions {
         store_metadata: on("metadata-wal-records"),
         type_and_unit_labels: on("type-and-unit-labels"),
         ..config.scrape
+    }
+}
+
+fn consoles_of(
+    config: &ServerConfig,
+    context: &Context,
+    state: &ServerState,
+    addresses: &[String],
+    metrics: EngineMetrics,
+) -> Consoles {
+    let query = || -> Arc<dyn RuleQuery> {
+        let query = EngineQuery {
+            engine: crate::engine::engine_of(config),
+            queryable: state.queryable.clone(),
+            clock: context.clock.clone(),
+            timeout: config.query.timeout,
+        };
+        Arc::new(CountedRules { query, metrics })
+    };
+    Consoles {
+        templates: config.console_templates.clone(),
+        libraries: config.console_libraries.clone(),
+        external_url: external_url(&config.external_url, &context.host, addresses),
+        query: (!config.agent).then(query),
     }
 }
 

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use net::shutdown::ShutdownTrigger;
 use tower_http::compression::CompressionLayer;
 
+use crate::consoles::{Consoles, console};
 use crate::self_metrics::ServerMetrics;
 use crate::server::Reloader;
 use crate::status::ServerState;
@@ -38,6 +39,8 @@ pub struct Web {
     pub lifecycle: bool,
     /// Before all paths.
     pub prefix: String,
+    /// Pages of the user's own.
+    pub consoles: Consoles,
     /// Milliseconds that federation looks back.
     pub lookback_delta: i64,
 }
@@ -52,6 +55,11 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
         .route(
             "/federate",
             get(crate::federate::federate).layer(CompressionLayer::new()),
+        )
+        .route("/consoles/", get(console).layer(CompressionLayer::new()))
+        .route(
+            "/consoles/{*filepath}",
+            get(console).layer(CompressionLayer::new()),
         )
         .route("/version", get(version))
         .route(
@@ -190,7 +198,11 @@ async fn count(
 ) -> Response<Body> {
     let handler = matched.map_or_else(
         || "/not-found".to_string(),
-        |path| handler_name(path.as_str(), &web.prefix),
+        |path| match handler_name(path.as_str(), &web.prefix) {
+            // The folder itself is a file of it to upstream's router.
+            name if name == "/consoles/" => "/consoles/*filepath".to_string(),
+            name => name,
+        },
     );
     let started = Instant::now();
     let mut response = next.run(request).await;
