@@ -70,6 +70,12 @@ impl HttpClient {
         user_agent: &str,
         dials: &Dials,
     ) -> Result<HttpClient, ClientError> {
+        if let Some(what) = config.referred_secret() {
+            // As upstream's server, which has none either.
+            return Err(ClientError::Invalid(format!(
+                "unable to use {what}: cannot use secret ref without manager"
+            )));
+        }
         // Several parts in one process build clients; whoever comes first installs the one provider there is.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let material = Material::read(&config.tls)?;
@@ -308,6 +314,22 @@ mod tests {
             .expect("built");
         assert_eq!(request.headers()[AUTHORIZATION], "Basic dTpw");
         assert!(!format!("{:?}", request.headers()).contains("dTpw"));
+    }
+
+    #[test]
+    fn there_is_no_secret_manager() {
+        let config = HttpClientConfig {
+            basic_auth: Some(BasicAuth {
+                password_ref: "vault".into(),
+                ..BasicAuth::default()
+            }),
+            ..HttpClientConfig::default()
+        };
+        let error = HttpClient::new(&config, "test").expect_err("no manager");
+        assert_eq!(
+            error.to_string(),
+            "unable to use password: cannot use secret ref without manager"
+        );
     }
 
     #[tokio::test]

@@ -172,3 +172,43 @@ fn defaults_hold_where_the_text_says_nothing() {
         );
     }
 }
+
+#[test]
+fn names_of_a_secret_manager_are_read_and_shown() {
+    let with = |section: &str| {
+        let text = format!("scrape_configs: [{{job_name: a, {section}}}]");
+        Config::parse(&text, &|_: &str| None)
+    };
+    for (section, what) in [
+        ("basic_auth: {username: u, password_ref: r}", "password"),
+        ("basic_auth: {username_ref: r}", "username"),
+        ("authorization: {credentials_ref: r}", "credentials"),
+        (
+            "oauth2: {client_id: c, token_url: 'http://t', client_secret_ref: r}",
+            "client secret",
+        ),
+        ("tls_config: {ca_ref: r}", "CA certificate"),
+    ] {
+        let config = with(section).expect(section);
+        assert_eq!(
+            config.scrape_configs[0].http.referred_secret(),
+            Some(what),
+            "{section}"
+        );
+        let printed = crate::print::print(&config);
+        assert!(printed.contains("_ref: r\n"), "{printed}");
+    }
+    for (section, message) in [
+        (
+            "basic_auth: {password: p, password_ref: r}",
+            "at most one of basic_auth password, password_file & password_ref must be configured",
+        ),
+        (
+            "tls_config: {cert_ref: r}",
+            "exactly one of key or key_file must be configured when a client certificate is configured",
+        ),
+    ] {
+        let error = with(section).expect_err(section).to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}

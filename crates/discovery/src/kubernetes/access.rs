@@ -144,6 +144,7 @@ fn read_kubeconfig(text: &str, dir: &Path) -> Result<(String, HttpClientConfig),
             kind: "Bearer".into(),
             credentials: Secret::new(token),
             credentials_file: token_file,
+            ..Authorization::default()
         });
     } else if !username.is_empty() {
         http.basic_auth = Some(BasicAuth {
