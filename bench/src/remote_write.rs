@@ -134,6 +134,7 @@ async fn receive(seen: Arc<Seen>, shutdown: Shutdown) -> std::io::Result<u16> {
         router,
         ServerLimits::default(),
         net::web_gate::WebGate::open(),
+        Default::default(),
         shutdown,
     ));
     Ok(port)

@@ -119,6 +119,7 @@ pub async fn start(pages: Arc<Pages>, shutdown: Shutdown) -> std::io::Result<u16
         router,
         ServerLimits::default(),
         net::web_gate::WebGate::open(),
+        Default::default(),
         shutdown,
     ));
     Ok(port)

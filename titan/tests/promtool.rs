@@ -391,3 +391,126 @@ fn what_discovery_finds_is_shown_as_the_real_one_shows_it() {
         assert_eq!((ours.err, ours.code), (theirs.err, theirs.code));
     }
 }
+
+const PAGE: &str = "\
+# HELP pushed_total Things.
+# TYPE pushed_total counter
+pushed_total{job=\"own\",a=\"b\"} 3
+# TYPE pushed_seconds histogram
+pushed_seconds_bucket{le=\"0.5\"} 1
+pushed_seconds_bucket{le=\"+Inf\"} 2
+pushed_seconds_sum 1.5
+pushed_seconds_count 2
+";
+
+/// A server that takes remote write.
+fn receiver(program: &Path, folder: &Path) -> (Running, u16) {
+    let port = free_port();
+    std::fs::write(folder.join("prometheus.yml"), "").expect("written");
+    let mut command = Command::new(program);
+    if program == Path::new(TITAN) {
+        command.arg("prometheus");
+    }
+    command.args([
+        format!("--config.file={}", folder.join("prometheus.yml").display()),
+        format!("--storage.tsdb.path={}", folder.join("data").display()),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+        "--web.enable-remote-write-receiver".into(),
+    ]);
+    let running = Running::start(&mut command);
+    wait_for(port, "/-/ready", |answer| answer.status == 200);
+    (running, port)
+}
+
+fn push_to(program: &Path, message: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, port) = receiver(program, folder.path());
+    let server = format!("http://127.0.0.1:{port}");
+    let file = folder.path().join("page.txt").display().to_string();
+    std::fs::write(&file, PAGE).expect("written");
+    let message = format!("--protobuf_message={message}");
+    let said = tool(&["push", "metrics", &message, "--label=x=y", &server, &file]);
+    assert_eq!(
+        (said.code, &*said.err, said.out),
+        (
+            Some(0),
+            "",
+            format!(
+                "Parsing metrics file {file}\n  SUCCESS: metrics file {file} pushed to remote write.\n"
+            )
+        )
+    );
+    let query = |expr: &str| {
+        let path = format!("/api/v1/query?query={}", testkit::http::escape(expr));
+        testkit::http::get(port, &path).body
+    };
+    let counter = query("pushed_total{exported_job=\"own\",a=\"b\",x=\"y\",job=\"\"}");
+    assert!(counter.contains("\"3\""), "{counter}");
+    let buckets = query("sum(pushed_seconds_bucket)");
+    assert!(buckets.contains("\"3\""), "{buckets}");
+    // The address as it used to be given, and standard input.
+    let address = format!("{server}/api/v1/write");
+    let said = run(
+        Path::new(TITAN),
+        &["push", "metrics", &message, &address],
+        "up_here 1\n",
+    );
+    assert_eq!(
+        (said.code, &*said.out),
+        (
+            Some(0),
+            "Parsing standard input\n  SUCCESS: metrics pushed to remote write.\n"
+        ),
+        "{}",
+        said.err
+    );
+    assert!(query("up_here{job=\"promtool\"}").contains("\"1\""));
+}
+
+#[test]
+fn metrics_are_pushed_in_both_messages() {
+    push_to(Path::new(TITAN), "prometheus.WriteRequest");
+    push_to(Path::new(TITAN), "io.prometheus.write.v2.Request");
+}
+
+#[test]
+fn metrics_are_pushed_to_the_real_prometheus() {
+    if let Some(prometheus) = peers::find("prometheus") {
+        push_to(&prometheus, "prometheus.WriteRequest");
+    }
+}
+
+#[test]
+fn what_cannot_be_pushed_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, port) = receiver(Path::new(TITAN), folder.path());
+    let server = format!("http://127.0.0.1:{port}");
+    let push = |arguments: &[&str], input: &str| {
+        let all = [&["push", "metrics"], arguments].concat();
+        let said = run(Path::new(TITAN), &all, input);
+        assert_eq!(said.code, Some(1), "{}", said.out);
+        said.err
+    };
+    let broken = push(&[&server], "b 1\na{ 1\n");
+    assert!(
+        broken.starts_with("  FAILED: text format parsing error in line 2: "),
+        "{broken}"
+    );
+    // A sample that is too far in the future is refused and not tried again.
+    let refused = push(&[&server], "a 1 99999999999999\n");
+    assert!(
+        refused.starts_with("  FAILED: server returned HTTP status 400 Bad Request: "),
+        "{refused}"
+    );
+    let missing = push(&[&server, "/no/such/file"], "");
+    assert_eq!(
+        missing,
+        "  FAILED: open /no/such/file: no such file or directory\n"
+    );
+    assert_eq!(
+        push(&["--protobuf_message=x", &server], ""),
+        "  FAILED: invalid protobuf message \"x\", must be prometheus.WriteRequest or io.prometheus.write.v2.Request\n"
+    );
+    assert!(push(&["--label=x", &server], "").contains("expected KEY=VALUE got 'x'"));
+    assert!(push(&[], "").contains("<remote-write-url>"));
+}

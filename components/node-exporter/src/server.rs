@@ -6,6 +6,7 @@ use std::time::Duration;
 use env::clock::Clock;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
+use net::listener_counts::ListenerCounts;
 use net::shutdown::Shutdown;
 use net::web_gate::{WebConfigError, WebGate};
 use tokio::net::TcpListener;
@@ -90,6 +91,7 @@ impl Listening {
             router(self.exporter),
             limits,
             self.gate,
+            ListenerCounts::default(),
             shutdown,
         )
         .await;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use configfile::prometheus::Global;
+use configfile::scrape::ScrapeProtocol;
+
 use crate::flags::ServerConfig;
 
 /// Features by category.
@@ -27,6 +30,24 @@ const AGGREGATIONS: [&str; 12] = [
     "topk",
 ];
 const EXPERIMENTAL_AGGREGATIONS: [&str; 2] = ["limit_ratio", "limitk"];
+
+/// Names that change something here.
+const KNOWN: [&str; 14] = [
+    "concurrent-rule-eval",
+    "created-timestamp-zero-ingestion",
+    "delayed-compaction",
+    "exemplar-storage",
+    "extra-scrape-metrics",
+    "metadata-wal-records",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+    "promql-per-step-stats",
+    "type-and-unit-labels",
+    "use-start-timestamps",
+    "auto-reload-config",
+];
 
 /// The features of a server with these flags.
 pub fn features_of(config: &ServerConfig) -> Features {
@@ -101,8 +122,11 @@ pub fn features_of(config: &ServerConfig) -> Features {
     for (feature, is_on) in [
         ("extra_scrape_metrics", true),
         ("native_histograms", true),
-        ("start_timestamp_zero_ingestion", false),
-        ("type_and_unit_labels", false),
+        (
+            "start_timestamp_zero_ingestion",
+            on("created-timestamp-zero-ingestion"),
+        ),
+        ("type_and_unit_labels", on("type-and-unit-labels")),
     ] {
         put("scrape", feature, is_on);
     }
@@ -141,10 +165,34 @@ pub fn features_of(config: &ServerConfig) -> Features {
     all
 }
 
+/// What a configuration that says nothing of its own gets from features.
+pub fn defaults(features: &[String]) -> Global {
+    let on = |name: &str| features.iter().any(|feature| feature == name);
+    let starts = on("created-timestamp-zero-ingestion") || on("st-storage");
+    Global {
+        extra_scrape_metrics: on("extra-scrape-metrics"),
+        // Only protobuf tells of start timestamps as they are meant.
+        scrape_protocols: starts.then(|| ScrapeProtocol::PROTOBUF_FIRST.to_vec()),
+        ..Global::default()
+    }
+}
+
 /// What to tell about features that are switched on and change nothing here.
 pub fn warnings(features: &[String]) -> Vec<String> {
-    let text = |feature: &String| match feature.as_str() {
-        "native-histograms" | "ooo-native-histograms" => Some(format!(
+    let text = |feature: &String| {
+        match feature.as_str() {
+        "native-histograms" => Some(
+            "--enable-feature=native-histograms: without effect; scrape_native_histograms: true in the configuration scrapes them"
+                .to_string(),
+        ),
+        "extra-scrape-metrics" => Some(
+            "--enable-feature=extra-scrape-metrics: on its way out; extra_scrape_metrics: true in the configuration does the same"
+                .to_string(),
+        ),
+        "auto-reload-config" => Some(
+            "--enable-feature=auto-reload-config: deprecated, use --config.auto-reload".to_string(),
+        ),
+        "ooo-native-histograms" | "promql-duration-expr" => Some(format!(
             "This option for --enable-feature is now permanently enabled and therefore a no-op: {feature}"
         )),
         "memory-snapshot-on-shutdown" | "fast-startup" => Some(format!(
@@ -154,7 +202,13 @@ pub fn warnings(features: &[String]) -> Vec<String> {
         "st-storage" | "xor2-encoding" | "histograms-st-encoding" => Some(format!(
             "--enable-feature={feature}: such chunks and records are read and not written"
         )),
-        _ => None,
+        "st-synthesis" | "old-ui" | "search-api" | "otlp-deltatocumulative"
+        | "otlp-native-delta-ingestion" => Some(format!(
+            "--enable-feature={feature}: this build does not have it"
+        )),
+        name if KNOWN.contains(&name) => None,
+        name => Some(format!("Unknown option for --enable-feature: {name}")),
+    }
     };
     features.iter().filter_map(text).collect()
 }
@@ -162,6 +216,27 @@ pub fn warnings(features: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_nothing_is_told() {
+        let told = |name: &str| warnings(&[name.to_string()]);
+        assert!(told("exemplar-storage").is_empty());
+        assert_eq!(
+            told("no-such-thing"),
+            ["Unknown option for --enable-feature: no-such-thing"]
+        );
+        assert!(told("native-histograms")[0].contains("scrape_native_histograms: true"));
+    }
+
+    #[test]
+    fn start_timestamps_ask_for_protobuf_first() {
+        let protocols = |name: &str| defaults(&[name.to_string()]).scrape_protocols;
+        let first = |name: &str| protocols(name).map(|protocols| protocols[0]);
+        let protobuf = Some(ScrapeProtocol::PrometheusProto);
+        assert_eq!(first("created-timestamp-zero-ingestion"), protobuf);
+        assert_eq!(first("extra-scrape-metrics"), None);
+        assert!(defaults(&["extra-scrape-metrics".to_string()]).extra_scrape_metrics);
+    }
 
     #[test]
     fn flags_show() {

@@ -400,6 +400,10 @@ pub struct ServerConfig {
     pub external_url: String,
     /// Before all paths; starts and does not end with a slash, or is empty.
     pub route_prefix: String,
+    /// Folder of console templates.
+    pub console_templates: PathBuf,
+    /// Folder of what they share.
+    pub console_libraries: PathBuf,
     /// `/-/reload` and `/-/quit`.
     pub enable_lifecycle: bool,
     /// `/api/v1/admin/*`.
@@ -536,8 +540,17 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
             )));
         }
     }
-    let auto_reload = values
-        .switch("config.auto-reload")
+    let features: Vec<String> = values
+        .list("enable-feature")
+        .iter()
+        .flat_map(|names| names.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_string)
+        .collect();
+    // The feature is the flag's name of old.
+    let by_feature = features.iter().any(|name| name == "auto-reload-config");
+    let auto_reload = (by_feature || values.switch("config.auto-reload"))
         .then(|| duration(values, "config.auto-reload-interval"));
     let auto_reload = auto_reload
         .transpose()?
@@ -552,6 +565,8 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         max_connections: number(values, "web.max-connections")? as usize,
         external_url: external_url.trim_end_matches('/').to_string(),
         route_prefix: route_prefix(values.text("web.route-prefix"), external_url),
+        console_templates: values.text("web.console.templates").into(),
+        console_libraries: values.text("web.console.libraries").into(),
         enable_lifecycle: values.switch("web.enable-lifecycle"),
         enable_admin_api: values.switch("web.enable-admin-api"),
         max_notification_listeners: number(values, "web.max-notifications-subscribers")? as usize,
@@ -582,14 +597,7 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
             max_concurrency: number(values, "query.max-concurrency")?.max(1) as usize,
             max_samples: number(values, "query.max-samples")? as usize,
         },
-        features: values
-            .list("enable-feature")
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_string)
-            .collect(),
+        features,
         log_level: values.text("log.level").to_string(),
         log_format: values.text("log.format").to_string(),
         all: shown(values),
@@ -734,8 +742,10 @@ mod tests {
             "--web.external-url=http://x/prom/",
             "--query.max-samples=5e3",
             "--storage.tsdb.retention.time=30d",
+            "--enable-feature=exemplar-storage,auto-reload-config",
         ])
         .expect("fine");
+        assert_eq!(config.auto_reload, Some(Duration::from_secs(30)));
         assert_eq!(config.route_prefix, "/prom");
         assert_eq!(config.query.max_samples, 5000);
         assert_eq!(config.storage.retention_time, Some(30 * 86_400_000));

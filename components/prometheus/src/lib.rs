@@ -5,11 +5,14 @@
 //! one process. This crate knows nothing of other components.
 
 pub mod build;
+mod consoles;
 pub mod engine;
+mod engine_metrics;
 pub mod features;
 pub mod federate;
 pub mod flags;
 pub mod load;
+mod os_error;
 pub mod promtool;
 pub mod query_watch;
 mod remoting;

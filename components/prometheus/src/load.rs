@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use configfile::prometheus::Global;
 use configfile::rules::{RuleFile, RuleFileOptions};
 use configfile::{Config, ConfigError};
 use discovery::glob::matching_files;
@@ -45,10 +46,10 @@ pub struct Loaded {
     pub fingerprint: u64,
 }
 
-/// Reads `path` and what it includes. Nothing that the files ask for is left out in silence.
-pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+/// Reads `path` and what it includes; `defaults` hold where it says nothing. Nothing that the files ask for is left out in silence.
+pub fn load(path: &Path, defaults: Global) -> Result<Loaded, LoadError> {
     let mut fingerprint = xxhash_rust::xxh64::Xxh64::new(0);
-    let config = load_config(path, &mut fingerprint)?;
+    let config = load_config(path, defaults, &mut fingerprint)?;
     let rules = load_rules(&config, &mut fingerprint)?;
     Ok(Loaded {
         config,
@@ -59,18 +60,21 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 
 /// The configuration without its rule files.
 pub fn load_without_rules(path: &Path) -> Result<Config, LoadError> {
-    load_config(path, &mut xxhash_rust::xxh64::Xxh64::new(0))
+    let mut unused = xxhash_rust::xxh64::Xxh64::new(0);
+    load_config(path, Global::default(), &mut unused)
 }
 
 fn load_config(
     path: &Path,
+    defaults: Global,
     fingerprint: &mut xxhash_rust::xxh64::Xxh64,
 ) -> Result<Config, LoadError> {
     let shown = path.display().to_string();
     let text = read(path)?;
     note(fingerprint, &shown, &text);
     let environment = |name: &str| std::env::var(name).ok();
-    let mut config = Config::parse(&text, &environment).map_err(|e| e.in_file(&shown))?;
+    let mut config =
+        Config::parse_with(&text, &environment, defaults).map_err(|e| e.in_file(&shown))?;
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
     for glob in config.scrape_config_files.clone() {
         for file in matching_files(&glob) {

@@ -9,6 +9,7 @@ pub mod check_rules;
 pub mod client;
 pub mod explain;
 pub mod promql;
+pub mod push;
 pub mod query;
 pub mod query_text;
 pub mod test_rules;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 use env::{Clock, Disk};
 use flags::{Invocation, Program, Values};
+
+use crate::os_error::os_text;
 
 const HELP: &str = "\
 usage: promtool [flags] COMMAND ...
@@ -38,6 +41,7 @@ Tooling for the Prometheus monitoring system.
   query labels SERVER NAME            values of a label
   query analyze                       buckets of histograms in use
   query explain SERVER EXPR           run a query and tell how it was evaluated
+  push metrics URL [FILES...]         metrics to a remote write receiver
   test rules FILES...                 unit tests of rules
   tsdb list [DB]                      the blocks of a data folder
   tsdb analyze [DB] [BLOCK]           what costs most in a block
@@ -167,6 +171,8 @@ pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
         }
         ["check", "web-config", ..] => check::web_config(from(2)),
         ["promql", "format", ..] => promql::format(from(2), &global),
+        ["push", "--help" | "-h"] => Outcome::printed(HELP.into()),
+        ["push", ..] => push::push(from(1), tool).await,
         ["tsdb", "list", ..] => tsdb::list(from(2), tool),
         ["tsdb", "analyze", ..] => tsdb::analyze(from(2), tool),
         ["tsdb", "dump", ..] => tsdb::dump(from(2), tool),
@@ -205,15 +211,5 @@ fn read_flags(
         Ok(Invocation::Run(values)) => Ok(values),
         Ok(Invocation::Print(text)) => Err(Outcome::printed(text)),
         Err(error) => Err(usage(&error.to_string())),
-    }
-}
-
-/// An error of the system in upstream's words.
-fn os_text(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or directory".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::IsADirectory => "is a directory".into(),
-        _ => error.to_string(),
     }
 }

@@ -6,11 +6,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apiv1::observe::{EndedQuery, QueryObserver};
+use apiv1::observe::{EndedQuery, QueryObserver, Timings};
 use apiv1::time::format_rfc3339;
 use env::Clock;
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
+
+use crate::engine_metrics::EngineMetrics;
 
 /// Bytes of the file that one query has.
 const SLOT: usize = 1000;
@@ -20,6 +22,7 @@ const MAX_LEFT_OVER: u64 = 16 << 20;
 /// Watches queries for the server.
 pub struct QueryWatch {
     clock: Arc<dyn Clock>,
+    metrics: EngineMetrics,
     running: RwLock<Option<Arc<Running>>>,
     log: Mutex<Option<Log>>,
     /// Whether there is a log: asked at every query.
@@ -33,9 +36,10 @@ struct Log {
 
 impl QueryWatch {
     /// Neither log nor file.
-    pub fn new(clock: Arc<dyn Clock>) -> QueryWatch {
+    pub fn new(clock: Arc<dyn Clock>, metrics: EngineMetrics) -> QueryWatch {
         QueryWatch {
             clock,
+            metrics,
             running: RwLock::default(),
             log: Mutex::default(),
             is_logging: Default::default(),
@@ -78,6 +82,8 @@ impl QueryWatch {
         };
         self.is_logging
             .store(log.is_some(), std::sync::atomic::Ordering::Relaxed);
+        let enabled = if log.is_some() { 1.0 } else { 0.0 };
+        self.metrics.log_enabled.set(enabled);
         Ok(())
     }
 }
@@ -98,8 +104,13 @@ impl QueryObserver for QueryWatch {
         let mut line = line_of(query, self.clock.now());
         line.push('\n');
         if let Err(error) = log.file.write_all(line.as_bytes()) {
+            self.metrics.log_failures.inc();
             tracing::warn!(file = %log.path.display(), err = %error, "can't log query");
         }
+    }
+
+    fn measured(&self, timings: &Timings, stats: &promql::QueryStats, is_range: bool) {
+        self.metrics.note(timings, stats, is_range);
     }
 }
 
@@ -217,7 +228,8 @@ mod tests {
     use env::sim::SimClock;
 
     fn watch() -> QueryWatch {
-        QueryWatch::new(Arc::new(SimClock::starting_at(1_700_000_000_123)))
+        let metrics = EngineMetrics::new(&env::Registry::new());
+        QueryWatch::new(Arc::new(SimClock::starting_at(1_700_000_000_123)), metrics)
     }
 
     #[test]

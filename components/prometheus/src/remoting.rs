@@ -37,6 +37,7 @@ impl Remoting {
         read: Arc<ReadThrough>,
         registry: &Registry,
     ) -> Remoting {
+        count_what_comes_in(store, registry);
         Remoting {
             write: RemoteWrite::new(WriteContext {
                 disk: context.disk.clone(),
@@ -77,6 +78,22 @@ impl Remoting {
     /// Sends what was read, for as long as the flush deadline allows.
     pub async fn stop(&self) {
         self.write.stop().await;
+    }
+}
+
+/// Whatever is stored comes by here on its way to remote servers, whether there are any or not.
+fn count_what_comes_in(store: &Store, registry: &Registry) {
+    let appended = store.appended();
+    for (what, counter) in [
+        ("samples", appended.floats),
+        ("histograms", appended.histograms),
+        ("exemplars", appended.exemplars),
+    ] {
+        registry.counter_fn(
+            &format!("prometheus_remote_storage_{what}_in_total"),
+            &format!("{what} that remote servers are to get, before relabelling."),
+            move || counter.get(),
+        );
     }
 }
 

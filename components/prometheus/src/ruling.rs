@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::Db;
 
+use crate::engine_metrics::{CountedRules, EngineMetrics};
 use crate::flags::ServerConfig;
 use crate::server::Context;
 
@@ -42,6 +43,7 @@ impl Ruling {
         queryable: Arc<dyn Queryable>,
         external_url: Arc<str>,
         registry: &Registry,
+        engine_metrics: EngineMetrics,
     ) -> Ruling {
         let clock = context.clock.clone();
         let notifier = Notifier::new(
@@ -60,11 +62,14 @@ impl Ruling {
         };
         let concurrent = config.features.iter().any(|f| f == "concurrent-rule-eval");
         let groups = rules::Manager::new(ManagerOptions {
-            query: Arc::new(EngineQuery {
-                engine,
-                queryable,
-                clock: clock.clone(),
-                timeout: config.query.timeout,
+            query: Arc::new(CountedRules {
+                query: EngineQuery {
+                    engine,
+                    queryable,
+                    clock: clock.clone(),
+                    timeout: config.query.timeout,
+                },
+                metrics: engine_metrics,
             }),
             appendable: db.clone(),
             queryable: db,

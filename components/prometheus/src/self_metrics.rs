@@ -32,7 +32,7 @@ pub struct ServerMetrics {
 }
 
 /// Handlers that are counted from the start, so that rates of rare requests have a beginning.
-const HANDLERS: [&str; 41] = [
+const HANDLERS: [&str; 42] = [
     "/",
     "/-/healthy",
     "/-/quit",
@@ -71,6 +71,7 @@ const HANDLERS: [&str; 41] = [
     "/api/v1/targets/metadata",
     "/api/v1/targets/relabel_steps",
     "/api/v1/write",
+    "/consoles/*filepath",
     "/federate",
     "/metrics",
     "/version",
@@ -80,6 +81,8 @@ impl ServerMetrics {
     /// Registers all, the process' own too.
     pub fn new(registry: &Registry) -> ServerMetrics {
         net::process::register(registry);
+        // Clients that have no name; upstream's page has them from the start, too.
+        net::dials::Dials::of(registry, "default");
         registry.computed(
             "prometheus_build_info",
             "A metric with a constant '1' value labeled by version, revision, branch, goversion from which prometheus was built, and the goos and goarch for the build.",
@@ -141,7 +144,7 @@ impl ServerMetrics {
             ),
             pages,
             requests,
-            request_duration: registry.histograms(
+            request_duration: registry.native_histograms(
                 "prometheus_http_request_duration_seconds",
                 "Histogram of latencies for HTTP requests.",
                 &["handler"],

@@ -19,10 +19,12 @@ use env::{Clock, Disk, Registry};
 use model::duration::format_duration;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
+use net::listener_counts::ListenerCounts;
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
 use remote::read::ReadThrough;
+use rules::{EngineQuery, RuleQuery};
 use scrape::Manager as Scraping;
 use scrape::options::ScrapeOptions;
 use scrape::pool::http_fetches;
@@ -31,6 +33,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tsdb::{Db, DbError, ReplayProgress};
 
+use crate::consoles::Consoles;
+use crate::engine_metrics::{CountedRules, EngineMetrics};
 use crate::features::features_of;
 use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
@@ -119,6 +123,7 @@ pub struct Server {
     ruling: OnceRuling,
     remoting: OnceRemoting,
     queries: Arc<QueryWatch>,
+    engine_metrics: EngineMetrics,
     reloader: Reloader,
     addresses: Vec<String>,
     stop: Arc<ShutdownTrigger>,
@@ -182,7 +187,11 @@ impl Server {
         let registry = Registry::new();
         let metrics = ServerMetrics::new(&registry);
         let state = Arc::new(initial_state(&config, &context, &loaded, &registry));
-        let queries = Arc::new(QueryWatch::new(context.clock.clone()));
+        let engine_metrics = EngineMetrics::new(&registry);
+        let queries = Arc::new(QueryWatch::new(
+            context.clock.clone(),
+            engine_metrics.clone(),
+        ));
         metrics.reload_successful.set(1.0);
         metrics
             .reload_success_time
@@ -212,6 +221,13 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            consoles: consoles_of(
+                &config,
+                &context,
+                &state,
+                &addresses,
+                engine_metrics.clone(),
+            ),
             lookback_delta: config.query.lookback_delta,
         };
         let api = api_of(
@@ -229,7 +245,14 @@ impl Server {
             ..ServerLimits::default()
         };
         // The pages stay until storage is closed, so that "stopping" can be seen.
-        let web = tokio::spawn(serve(listeners, routes, limits, gate, stopped.clone()));
+        let web = tokio::spawn(serve(
+            listeners,
+            routes,
+            limits,
+            gate,
+            ListenerCounts::of(&registry, "http"),
+            stopped.clone(),
+        ));
         Ok(Server {
             config,
             context,
@@ -240,6 +263,7 @@ impl Server {
             ruling,
             remoting,
             queries,
+            engine_metrics,
             reloader,
             addresses,
             stop,
@@ -281,7 +305,7 @@ impl Server {
         let scraping = Scraping::new(
             self.context.clock.clone(),
             appendable,
-            http_fetches(crate::build::user_agent()),
+            http_fetches(crate::build::user_agent(), self.registry.clone()),
             &self.registry,
             self.context.host.clone(),
             self.context.seed,
@@ -385,6 +409,7 @@ impl Server {
             self.state.queryable.clone(),
             link.into(),
             &self.registry,
+            self.engine_metrics.clone(),
         ));
     }
 
@@ -425,7 +450,10 @@ impl Server {
 
 /// The configuration file, as far as the server's mode allows.
 fn load_for(config: &ServerConfig) -> Result<Loaded, LoadError> {
-    let loaded = load(&config.config_file)?;
+    let loaded = load(
+        &config.config_file,
+        crate::features::defaults(&config.features),
+    )?;
     if config.agent {
         loaded.config.check_agent_mode()?;
     }
@@ -464,7 +492,7 @@ fn initial_state(
     );
     let now = context.clock.now();
     let db = LateDb::default();
-    let notifications = Notifications::new(config.max_notification_listeners);
+    let notifications = Notifications::new(config.max_notification_listeners, registry);
     notifications.set(STARTING, true, now);
     ServerState {
         clock: context.clock.clone(),
@@ -590,6 +618,30 @@ fn scrape_options(config: &ServerConfig) -> ScrapeOptions {
     }
 }
 
+fn consoles_of(
+    config: &ServerConfig,
+    context: &Context,
+    state: &ServerState,
+    addresses: &[String],
+    metrics: EngineMetrics,
+) -> Consoles {
+    let query = || -> Arc<dyn RuleQuery> {
+        let query = EngineQuery {
+            engine: crate::engine::engine_of(config),
+            queryable: state.queryable.clone(),
+            clock: context.clock.clone(),
+            timeout: config.query.timeout,
+        };
+        Arc::new(CountedRules { query, metrics })
+    };
+    Consoles {
+        templates: config.console_templates.clone(),
+        libraries: config.console_libraries.clone(),
+        external_url: external_url(&config.external_url, &context.host, addresses),
+        query: (!config.agent).then(query),
+    }
+}
+
 /// Targets, once scraping has begun.
 struct LateTargets {
     scraping: OnceScraping,
@@ -636,10 +688,10 @@ async fn follow_files(
     stopped: Shutdown,
 ) {
     while stopped.or(clock.sleep(interval)).await.is_some() {
-        let path = reloader.0.config.config_file.clone();
         let known = reloader.0.state.config.read().fingerprint;
         // A file that does not load is tried, and fails, at every tick, so that the status shows it.
-        let changed = load(&path).map_or(true, |loaded| loaded.fingerprint != known);
+        let changed =
+            load_for(&reloader.0.config).map_or(true, |loaded| loaded.fingerprint != known);
         if changed {
             tracing::info!("Configuration file change detected, reloading the configuration.");
             // The failure has been logged.

@@ -9,7 +9,7 @@ use net::shutdown::Shutdown;
 use storage::Appendable;
 use tsdb::agent::{Agent, truncation_time};
 use tsdb::wal::WalOptions;
-use tsdb::{Db, DbError, Durability};
+use tsdb::{Appended, Db, DbError, Durability};
 
 use crate::flags::AgentFlags;
 use crate::remoting::Remoting;
@@ -69,6 +69,14 @@ impl Store {
         match self {
             Store::Database(db) => db.wal_dir(),
             Store::Agent(agent) => agent.wal_dir(),
+        }
+    }
+
+    /// Counts of what is appended.
+    pub fn appended(&self) -> Appended {
+        match self {
+            Store::Database(db) => db.appended(),
+            Store::Agent(agent) => agent.appended(),
         }
     }
 

@@ -17,9 +17,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use net::shutdown::ShutdownTrigger;
 use tower_http::compression::CompressionLayer;
 
+use crate::consoles::{Consoles, console};
 use crate::self_metrics::ServerMetrics;
 use crate::server::Reloader;
 use crate::status::ServerState;
+use net::counted_body::CountedBody;
 
 /// What the pages work with.
 pub struct Web {
@@ -37,6 +39,8 @@ pub struct Web {
     pub lifecycle: bool,
     /// Before all paths.
     pub prefix: String,
+    /// Pages of the user's own.
+    pub consoles: Consoles,
     /// Milliseconds that federation looks back.
     pub lookback_delta: i64,
 }
@@ -51,6 +55,11 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
         .route(
             "/federate",
             get(crate::federate::federate).layer(CompressionLayer::new()),
+        )
+        .route("/consoles/", get(console).layer(CompressionLayer::new()))
+        .route(
+            "/consoles/{*filepath}",
+            get(console).layer(CompressionLayer::new()),
         )
         .route("/version", get(version))
         .route(
@@ -108,6 +117,7 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     let offered = [
+        Protocol::PrometheusProto,
         Protocol::OpenMetricsText1_0_0,
         Protocol::OpenMetricsText0_0_1,
         Protocol::PrometheusText1_0_0,
@@ -122,7 +132,8 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
     let mut body = Vec::new();
     match protocol.format() {
         Format::OpenMetrics => exposition::write_openmetrics(&families, escaping, &mut body),
-        Format::Text | Format::Protobuf => exposition::write_text(&families, escaping, &mut body),
+        Format::Text => exposition::write_text(&families, escaping, &mut body),
+        Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
     }
     let content_type = protocol.content_type(escaping);
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
@@ -187,7 +198,11 @@ async fn count(
 ) -> Response<Body> {
     let handler = matched.map_or_else(
         || "/not-found".to_string(),
-        |path| handler_name(path.as_str(), &web.prefix),
+        |path| match handler_name(path.as_str(), &web.prefix) {
+            // The folder itself is a file of it to upstream's router.
+            name if name == "/consoles/" => "/consoles/*filepath".to_string(),
+            name => name,
+        },
     );
     let started = Instant::now();
     let mut response = next.run(request).await;
@@ -196,11 +211,10 @@ async fn count(
         .request_duration
         .with(&[&handler])
         .observe(started.elapsed().as_secs_f64());
-    if let Some(bytes) = response.body().size_hint().exact() {
-        metrics
-            .response_size
-            .with(&[&handler])
-            .observe(bytes as f64);
+    let sizes = metrics.response_size.with(&[&handler]);
+    match response.body().size_hint().exact() {
+        Some(bytes) => sizes.observe(bytes as f64),
+        None => response = response.map(|body| Body::new(CountedBody::new(body, sizes))),
     }
     metrics
         .requests

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
+use env::Registry;
+use env::instruments::Counter;
 use http::{HeaderValue, Response, StatusCode, header};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -34,6 +36,8 @@ struct Shared {
     active: Mutex<Vec<Notification>>,
     changes: broadcast::Sender<Notification>,
     listeners: Arc<Semaphore>,
+    sent: Counter,
+    dropped: Counter,
 }
 
 /// The last reload failed.
@@ -45,11 +49,26 @@ pub const STOPPING: &str = "Prometheus is shutting down and gracefully stopping 
 
 impl Notifications {
     /// Nothing holds; at most `listeners` may listen at one time.
-    pub fn new(listeners: usize) -> Notifications {
+    pub fn new(listeners: usize, registry: &Registry) -> Notifications {
+        let changes = broadcast::Sender::new(16);
+        let subscribed: broadcast::Sender<Notification> = changes.clone();
+        registry.gauge_fn(
+            "prometheus_api_notification_active_subscribers",
+            "The current number of active notification subscribers.",
+            move || subscribed.receiver_count() as f64,
+        );
         Notifications(Arc::new(Shared {
             active: Mutex::default(),
-            changes: broadcast::Sender::new(16),
+            changes,
             listeners: Arc::new(Semaphore::new(listeners)),
+            sent: registry.counter(
+                "prometheus_api_notification_updates_sent_total",
+                "Total number of notification updates sent.",
+            ),
+            dropped: registry.counter(
+                "prometheus_api_notification_updates_dropped_total",
+                "Total number of notification updates dropped.",
+            ),
         }))
     }
 
@@ -75,7 +94,8 @@ impl Notifications {
             _ => return,
         };
         // Nobody has to listen.
-        let _ = self.0.changes.send(changed);
+        let listeners = self.0.changes.send(changed).unwrap_or(0);
+        self.0.sent.add(listeners as u64);
     }
 
     /// What holds now.
@@ -104,6 +124,7 @@ pub async fn live(State(api): State<Arc<Api>>) -> Response<Body> {
     };
     let mut changes = notifications.0.changes.subscribe();
     let (sender, receiver) = mpsc::channel(16);
+    let dropped = notifications.0.dropped.clone();
     let now = notifications.active();
     tokio::spawn(async move {
         let _place = place;
@@ -120,7 +141,7 @@ pub async fn live(State(api): State<Arc<Api>>) -> Response<Body> {
             match change {
                 Ok(change) if sender.send(event(&change)).await.is_ok() => {}
                 // What was missed was told since, or will be asked for anew.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Lagged(missed)) => dropped.add(missed),
                 _ => return,
             }
         }
@@ -144,7 +165,7 @@ mod tests {
 
     #[test]
     fn each_holds_once() {
-        let notifications = Notifications::new(1);
+        let notifications = Notifications::new(1, &Registry::new());
         notifications.set("a", true, 0);
         notifications.set("a", true, 5);
         notifications.set("b", false, 5);

@@ -43,6 +43,9 @@ pub trait QueryObserver: Send + Sync {
 
     /// A query has ended.
     fn ended(&self, query: &EndedQuery<'_>);
+
+    /// The figures of every query that has ended, whether it was one over a range, and so sorted, or not.
+    fn measured(&self, timings: &Timings, stats: &promql::QueryStats, is_range: bool);
 }
 
 /// Nobody.
@@ -58,6 +61,8 @@ impl QueryObserver for Unobserved {
     }
 
     fn ended(&self, _: &EndedQuery<'_>) {}
+
+    fn measured(&self, _: &Timings, _: &promql::QueryStats, _: bool) {}
 }
 
 /// Where the time of a query went.
@@ -69,6 +74,15 @@ pub struct Timings {
     pub eval: Duration,
     /// Of that, selecting series.
     pub preparation: Duration,
+}
+
+impl Timings {
+    /// What is left of the evaluation without selecting before it and sorting after it.
+    pub fn inner(&self, stats: &promql::QueryStats) -> Duration {
+        self.eval
+            .saturating_sub(self.preparation)
+            .saturating_sub(Duration::from_nanos(stats.sort_nanos))
+    }
 }
 
 /// Measures the time that selecting takes, by standing between the engine and what it reads.

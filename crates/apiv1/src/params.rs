@@ -47,6 +47,11 @@ impl Params {
         Params(parse(query.as_bytes()), Caller::default())
     }
 
+    /// All names with their values, in order.
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// Who asks.
     pub fn caller(&self) -> &Caller {
         &self.1

@@ -192,6 +192,9 @@ async fn finish(api: Arc<Api>, common: Common, asked: Asked) -> Handled {
         };
         drop(slot);
         drop(running);
+        let none = QueryStats::default();
+        let stats = result.as_ref().map_or(&none, |(result, _)| &result.stats);
+        api.observer.measured(&timings, stats, asked.step > 0);
         if api.observer.wants_ended() {
             tell(&api, &asked, &result, &timings);
         }
@@ -285,13 +288,14 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 
 fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, timings: &Timings) {
     let seconds = |time: Duration| time.as_secs_f64();
-    let inner = timings.eval.saturating_sub(timings.preparation);
+    let sorting = Duration::from_nanos(stats.sort_nanos);
     out.extend_from_slice(
         format!(
-            "{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":0,\"queryPreparationTime\":{},\"innerEvalTime\":{},\"execQueueTime\":{},\"execTotalTime\":{}}},\"samples\":{{",
+            "{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":{},\"queryPreparationTime\":{},\"innerEvalTime\":{},\"execQueueTime\":{},\"execTotalTime\":{}}},\"samples\":{{",
             seconds(timings.eval),
+            seconds(sorting),
             seconds(timings.preparation),
-            seconds(inner),
+            seconds(timings.inner(stats)),
             seconds(timings.queue),
             seconds(timings.queue + timings.eval),
         )

@@ -88,6 +88,7 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
             buckets,
             sum,
             count,
+            native,
         } => {
             let buckets: Vec<Value> = buckets
                 .iter()
@@ -95,8 +96,14 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
                     json!({"cumulativeCount": n.to_string(), "upperBound": number(*bound)})
                 })
                 .collect();
-            object["histogram"] = json!({"sampleCount": count.to_string(), "sampleSum": number(*sum), "bucket": buckets});
+            let mut members = json!({"sampleCount": count.to_string(), "sampleSum": number(*sum), "bucket": buckets});
+            if let Some(native) = native {
+                native_json(native, &mut members);
+            }
+            object["histogram"] = members;
         }
+        // Only what is federated has float counts.
+        MetricValue::NativeFloat(_) => {}
         MetricValue::Summary {
             quantiles,
             sum,
@@ -110,6 +117,29 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
         }
     }
     object
+}
+
+fn native_json(histogram: &model::Histogram, members: &mut Value) {
+    members["schema"] = json!(histogram.schema);
+    members["zeroThreshold"] = number(histogram.zero_threshold);
+    members["zeroCount"] = json!(histogram.zero_count.to_string());
+    let sides = [
+        (
+            "negative",
+            &histogram.negative_spans,
+            &histogram.negative_buckets,
+        ),
+        (
+            "positive",
+            &histogram.positive_spans,
+            &histogram.positive_buckets,
+        ),
+    ];
+    for (side, spans, deltas) in sides.into_iter().filter(|(_, spans, _)| !spans.is_empty()) {
+        let span = |s: &model::histogram::Span| json!({"offset": s.offset, "length": s.length});
+        members[format!("{side}Span")] = spans.iter().map(span).collect();
+        members[format!("{side}Delta")] = deltas.iter().map(|d| json!(d.to_string())).collect();
+    }
 }
 
 #[cfg(test)]

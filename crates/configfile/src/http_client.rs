@@ -50,10 +50,14 @@ pub struct BasicAuth {
     pub username: String,
     /// A file with the user.
     pub username_file: String,
+    /// Its name in a secret manager.
+    pub username_ref: String,
     /// The password.
     pub password: Secret,
     /// A file with the password.
     pub password_file: String,
+    /// Its name in a secret manager.
+    pub password_ref: String,
 }
 
 /// `authorization`
@@ -65,6 +69,8 @@ pub struct Authorization {
     pub credentials: Secret,
     /// A file with what follows it.
     pub credentials_file: String,
+    /// Its name in a secret manager.
+    pub credentials_ref: String,
 }
 
 /// `oauth2`
@@ -76,6 +82,8 @@ pub struct Oauth2 {
     pub client_secret: Secret,
     /// A file with its secret.
     pub client_secret_file: String,
+    /// The secret's name in a secret manager.
+    pub client_secret_ref: String,
     /// Asked-for scopes.
     pub scopes: Vec<String>,
     /// Where tokens come from.
@@ -99,6 +107,8 @@ pub struct JwtGrant {
     pub key: Secret,
     /// A file with it.
     pub key_file: String,
+    /// Its name in a secret manager.
+    pub key_ref: String,
     /// Its name in the token's header.
     pub key_id: String,
     /// `RS256` (also where it is empty), `RS384` or `RS512`.
@@ -118,14 +128,20 @@ pub struct TlsConfig {
     pub ca: String,
     /// A file with them.
     pub ca_file: String,
+    /// Their name in a secret manager.
+    pub ca_ref: String,
     /// Client certificate, PEM.
     pub cert: String,
     /// A file with it.
     pub cert_file: String,
+    /// Its name in a secret manager.
+    pub cert_ref: String,
     /// Client key, PEM.
     pub key: Secret,
     /// A file with it.
     pub key_file: String,
+    /// Its name in a secret manager.
+    pub key_ref: String,
     /// The name to verify.
     pub server_name: String,
     /// Verify nothing.
@@ -250,6 +266,7 @@ impl HttpClientConfig {
                     .to_string(),
                 credentials: Secret::new(inner.string("credentials", faults).unwrap_or_default()),
                 credentials_file: inner.string("credentials_file", faults).unwrap_or_default(),
+                credentials_ref: inner.string("credentials_ref", faults).unwrap_or_default(),
             };
             inner.close(faults);
             config.authorization = Some(authorization);
@@ -272,7 +289,12 @@ impl HttpClientConfig {
                     "authorization is not compatible with bearer_token & bearer_token_file",
                 );
             }
-            if !authorization.credentials.is_empty() && !authorization.credentials_file.is_empty() {
+            let given = [
+                authorization.credentials.reveal(),
+                &authorization.credentials_file,
+                &authorization.credentials_ref,
+            ];
+            if several(given) {
                 return refuse(
                     "at most one of authorization credentials & credentials_file must be configured",
                 );
@@ -295,6 +317,7 @@ impl HttpClientConfig {
                 kind: "Bearer".into(),
                 credentials: Secret::new(bearer_token),
                 credentials_file: bearer_token_file,
+                ..Authorization::default()
             });
         }
         if config.basic_auth.is_some() && config.oauth2.is_some() {
@@ -339,6 +362,39 @@ impl HttpClientConfig {
     }
 }
 
+/// Whether more than one of the ways to give a secret is taken.
+fn several(given: [&str; 3]) -> bool {
+    given.iter().filter(|text| !text.is_empty()).count() > 1
+}
+
+impl HttpClientConfig {
+    /// The first secret that is to come from a secret manager: what it is for.
+    pub fn referred_secret(&self) -> Option<&'static str> {
+        let none = Oauth2::default();
+        let (basic, oauth2) = (
+            self.basic_auth.as_ref(),
+            self.oauth2.as_ref().unwrap_or(&none),
+        );
+        let basic = |field: fn(&BasicAuth) -> &String| basic.map_or("", |auth| field(auth));
+        let credentials = self.authorization.as_ref().map(|a| &*a.credentials_ref);
+        let references = [
+            ("CA certificate", &*self.tls.ca_ref),
+            ("client certificate", &self.tls.cert_ref),
+            ("client key", &self.tls.key_ref),
+            ("credentials", credentials.unwrap_or("")),
+            ("username", basic(|auth| &auth.username_ref)),
+            ("password", basic(|auth| &auth.password_ref)),
+            ("client secret", &oauth2.client_secret_ref),
+            ("client certificate key", &oauth2.jwt.key_ref),
+            ("CA certificate", &oauth2.tls.ca_ref),
+            ("client certificate", &oauth2.tls.cert_ref),
+            ("client key", &oauth2.tls.key_ref),
+        ];
+        let mut taken = references.into_iter().filter(|(_, name)| !name.is_empty());
+        taken.next().map(|(what, _)| what)
+    }
+}
+
 impl BasicAuth {
     fn read(node: &Node, faults: &mut Faults) -> Result<BasicAuth, ConfigError> {
         let mut fields = Fields::open(node, "config.BasicAuth", faults);
@@ -346,17 +402,20 @@ impl BasicAuth {
         let auth = BasicAuth {
             username: text("username"),
             username_file: text("username_file"),
+            username_ref: text("username_ref"),
             password: Secret::new(text("password")),
             password_file: text("password_file"),
+            password_ref: text("password_ref"),
         };
         fields.close(faults);
         let refuse = |message: &str| Err(ConfigError::at(node.line, message));
-        if !auth.username.is_empty() && !auth.username_file.is_empty() {
+        if several([&auth.username, &auth.username_file, &auth.username_ref]) {
             return refuse(
                 "at most one of basic_auth username, username_file & username_ref must be configured",
             );
         }
-        if !auth.password.is_empty() && !auth.password_file.is_empty() {
+        let password = auth.password.reveal();
+        if several([password, &auth.password_file, &auth.password_ref]) {
             return refuse(
                 "at most one of basic_auth password, password_file & password_ref must be configured",
             );
@@ -376,6 +435,9 @@ impl Oauth2 {
             client_secret: Secret::new(fields.string("client_secret", faults).unwrap_or_default()),
             client_secret_file: fields
                 .string("client_secret_file", faults)
+                .unwrap_or_default(),
+            client_secret_ref: fields
+                .string("client_secret_ref", faults)
                 .unwrap_or_default(),
             scopes: fields.strings("scopes", faults).unwrap_or_default(),
             token_url: fields.string("token_url", faults).unwrap_or_default(),
@@ -404,12 +466,17 @@ impl Oauth2 {
             if !["", "RS256", "RS384", "RS512"].contains(&oauth2.jwt.algorithm.as_str()) {
                 return refuse("valid signature algorithms are RS256, RS384 and RS512");
             }
-            if !oauth2.jwt.key.is_empty() && !oauth2.jwt.key_file.is_empty() {
+            let jwt = &oauth2.jwt;
+            if several([jwt.key.reveal(), &jwt.key_file, &jwt.key_ref]) {
                 return refuse(
                     "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
                 );
             }
-        } else if !oauth2.client_secret.is_empty() && !oauth2.client_secret_file.is_empty() {
+        } else if several([
+            oauth2.client_secret.reveal(),
+            &oauth2.client_secret_file,
+            &oauth2.client_secret_ref,
+        ]) {
             return refuse(
                 "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
             );
@@ -424,6 +491,7 @@ impl JwtGrant {
         let mut jwt = JwtGrant {
             key: Secret::new(text("client_certificate_key")),
             key_file: text("client_certificate_key_file"),
+            key_ref: text("client_certificate_key_ref"),
             key_id: text("client_certificate_key_id"),
             algorithm: text("signature_algorithm"),
             issuer: text("iss"),
@@ -453,10 +521,13 @@ impl TlsConfig {
         let mut tls = TlsConfig {
             ca: text("ca"),
             ca_file: text("ca_file"),
+            ca_ref: text("ca_ref"),
             cert: text("cert"),
             cert_file: text("cert_file"),
+            cert_ref: text("cert_ref"),
             key: Secret::new(text("key")),
             key_file: text("key_file"),
+            key_ref: text("key_ref"),
             server_name: text("server_name"),
             ..TlsConfig::default()
         };
@@ -473,17 +544,19 @@ impl TlsConfig {
                 .ok_or_else(|| ConfigError::at(node.line, format!("unknown TLS version: {word}")))
         });
         (tls.min_version, tls.max_version) = (min?, max?);
-        if !tls.ca.is_empty() && !tls.ca_file.is_empty() {
+        if several([&tls.ca, &tls.ca_file, &tls.ca_ref]) {
             return refuse("at most one of ca, ca_file & ca_ref must be configured");
         }
-        if !tls.cert.is_empty() && !tls.cert_file.is_empty() {
+        if several([&tls.cert, &tls.cert_file, &tls.cert_ref]) {
             return refuse("at most one of cert, cert_file & cert_ref must be configured");
         }
-        if !tls.key.is_empty() && !tls.key_file.is_empty() {
+        if several([tls.key.reveal(), &tls.key_file, &tls.key_ref]) {
             return refuse("at most one of key and key_file must be configured");
         }
-        let has_cert = !tls.cert.is_empty() || !tls.cert_file.is_empty();
-        let has_key = !tls.key.is_empty() || !tls.key_file.is_empty();
+        let has_cert = [&tls.cert, &tls.cert_file, &tls.cert_ref]
+            .iter()
+            .any(|text| !text.is_empty());
+        let has_key = !tls.key.is_empty() || !tls.key_file.is_empty() || !tls.key_ref.is_empty();
         if has_cert && !has_key {
             return refuse(
                 "exactly one of key or key_file must be configured when a client certificate is configured",

@@ -99,22 +99,18 @@ impl Global {
     pub fn scrape_protocols_for(&self, native_histograms: bool) -> Vec<ScrapeProtocol> {
         match &self.scrape_protocols {
             Some(protocols) => protocols.clone(),
-            None if native_histograms => [
-                &[ScrapeProtocol::PrometheusProto],
-                &ScrapeProtocol::DEFAULT[..],
-            ]
-            .concat(),
+            None if native_histograms => ScrapeProtocol::PROTOBUF_FIRST.to_vec(),
             None => ScrapeProtocol::DEFAULT.to_vec(),
         }
     }
 
     fn read(
         node: &Node,
+        defaults: &Global,
         environment: &dyn Fn(&str) -> Option<String>,
         warnings: &mut Vec<String>,
         faults: &mut Faults,
     ) -> Result<Global, ConfigError> {
-        let defaults = Global::default();
         let mut fields = Fields::open(node, "config.plain", faults);
         let non_zero = |value: Option<i64>| value.filter(|ms| *ms != 0);
         let scrape_interval = non_zero(fields.duration("scrape_interval", faults)?)
@@ -140,7 +136,8 @@ impl Global {
             evaluation_interval: non_zero(fields.duration("evaluation_interval", faults)?)
                 .unwrap_or(defaults.evaluation_interval),
             rule_query_offset: fields.duration("rule_query_offset", faults)?.unwrap_or(0),
-            scrape_protocols: take_protocols(&mut fields, faults, "for global config")?,
+            scrape_protocols: take_protocols(&mut fields, faults, "for global config")?
+                .or_else(|| defaults.scrape_protocols.clone()),
             external_labels: read_external_labels(&mut fields, environment, warnings, faults)?,
             query_log_file: fields.string("query_log_file", faults).unwrap_or_default(),
             scrape_failure_log_file: fields
@@ -153,7 +150,9 @@ impl Global {
                 NameValidation::Legacy => NameEscaping::Underscores,
             }),
             histograms: HistogramChoices::take(&mut fields, faults, HistogramChoices::default()),
-            extra_scrape_metrics: fields.bool("extra_scrape_metrics", faults).unwrap_or(false),
+            extra_scrape_metrics: fields
+                .bool("extra_scrape_metrics", faults)
+                .unwrap_or(defaults.extra_scrape_metrics),
         };
         fields.close(faults);
         Ok(global)
@@ -324,21 +323,36 @@ impl Config {
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
+        Config::parse_with(text, environment, Global::default())
+    }
+
+    /// The same, `defaults` holding where the text says nothing of its own.
+    pub fn parse_with(
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+        defaults: Global,
+    ) -> Result<Config, ConfigError> {
         let node = crate::yaml::parse(text)?;
         let mut faults = Faults::default();
-        let result = Config::read(&node, environment, &mut faults);
+        let result = Config::read(&node, environment, defaults, &mut faults);
         faults.finish(result)
     }
 
     fn read(
         node: &Node,
         environment: &dyn Fn(&str) -> Option<String>,
+        defaults: Global,
         faults: &mut Faults,
     ) -> Result<Config, ConfigError> {
-        let mut config = Config::default();
+        let mut config = Config {
+            global: defaults,
+            ..Config::default()
+        };
         let mut fields = Fields::open(node, "config.plain", faults);
         if let Some(global) = fields.take("global") {
-            config.global = Global::read(global, environment, &mut config.warnings, faults)?;
+            let defaults = &config.global;
+            config.global =
+                Global::read(global, defaults, environment, &mut config.warnings, faults)?;
         }
         if let Some(runtime) = fields.take("runtime") {
             let mut inner = Fields::open(runtime, "config.plain", faults);

@@ -40,6 +40,15 @@ impl ScrapeProtocol {
         ScrapeProtocol::PrometheusText004,
     ];
 
+    /// The same with protobuf, which alone tells of native histograms and start timestamps, before all.
+    pub const PROTOBUF_FIRST: [ScrapeProtocol; 5] = [
+        ScrapeProtocol::PrometheusProto,
+        ScrapeProtocol::OpenMetricsText100,
+        ScrapeProtocol::OpenMetricsText001,
+        ScrapeProtocol::PrometheusText100,
+        ScrapeProtocol::PrometheusText004,
+    ];
+
     /// Its name in configurations.
     pub fn as_str(self) -> &'static str {
         ScrapeProtocol::ALL

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use configfile::sd_dns::{DnsRecord, DnsSdConfig};
+use env::instruments::Counter;
 use env::{Clock, Registry};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -23,17 +24,10 @@ pub async fn run(
     config: DnsSdConfig,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    refreshes: RefreshMetrics,
     publish: impl Fn(Vec<TargetGroup>) + Send,
 ) {
-    let lookups = registry.counter(
-        "prometheus_sd_dns_lookups_total",
-        "The number of DNS-SD lookups.",
-    );
-    let failures = registry.counter(
-        "prometheus_sd_dns_lookup_failures_total",
-        "The number of DNS-SD lookup failures.",
-    );
-    let refreshes = RefreshMetrics::new(&registry, "dns");
+    let (lookups, failures) = counters(&registry);
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
     let mut found: Vec<TargetGroup> = Vec::new();
     loop {
@@ -66,6 +60,19 @@ pub async fn run(
         publish(found.clone());
         clock.sleep(interval).await;
     }
+}
+
+/// Lookups, and those that failed, of all jobs.
+pub(crate) fn counters(registry: &Registry) -> (Counter, Counter) {
+    let lookups = registry.counter(
+        "prometheus_sd_dns_lookups_total",
+        "The number of DNS-SD lookups.",
+    );
+    let failures = registry.counter(
+        "prometheus_sd_dns_lookup_failures_total",
+        "The number of DNS-SD lookup failures.",
+    );
+    (lookups, failures)
 }
 
 fn record_type(record: DnsRecord) -> RecordType {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use configfile::sd::FileSdConfig;
-use env::instruments::Counter;
 use env::{Clock, Registry};
 
+use crate::file_metrics::FileMetrics;
 use crate::glob::matching_files;
 use crate::group::TargetGroup;
 
@@ -99,6 +99,15 @@ impl FileDiscovery {
     }
 }
 
+impl FileDiscovery {
+    /// The files that are read, with the second each was written.
+    pub fn times(&self) -> impl Iterator<Item = (&Path, i64)> {
+        self.seen
+            .iter()
+            .map(|(path, (version, _))| (&**path, version.mtime.0))
+    }
+}
+
 fn version_of(path: &Path) -> Option<Version> {
     let meta = std::fs::metadata(path).ok()?;
     Some(Version {
@@ -128,10 +137,7 @@ pub async fn run(
     registry: Registry,
     publish: impl Fn(Vec<TargetGroup>) + Send,
 ) {
-    let read_errors: Counter = registry.counter(
-        "prometheus_sd_file_read_errors_total",
-        "The number of File-SD read errors.",
-    );
+    let metrics = FileMetrics::new(&registry);
     let full_every = Duration::from_millis(config.refresh_interval.max(1000) as u64);
     let mut discovery = FileDiscovery::new(config);
     let mut last_full = None;
@@ -141,9 +147,11 @@ pub async fn run(
         if force {
             last_full = Some(now);
         }
+        let began = clock.monotonic();
         let (groups, errors) = discovery.refresh(force);
+        metrics.note_scan(clock.monotonic().saturating_sub(began), &discovery);
         for error in errors {
-            read_errors.inc();
+            metrics.read_errors.inc();
             tracing::error!(component = "discovery manager", discovery = "file", err = %error, "Error reading file");
         }
         if let Some(groups) = groups {

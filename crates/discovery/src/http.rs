@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use configfile::sd::HttpSdConfig;
+use env::instruments::Counter;
 use env::{Clock, Registry};
+use net::dials::Dials;
 use net::http_client::HttpClient;
 
 use crate::group::TargetGroup;
@@ -21,18 +23,16 @@ pub async fn run(
     user_agent: String,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    refreshes: RefreshMetrics,
     publish: impl Fn(Vec<TargetGroup>) + Send,
 ) {
-    let failures = registry.counter(
-        "prometheus_sd_http_failures_total",
-        "Number of HTTP service discovery refresh failures.",
-    );
-    let refreshes = RefreshMetrics::new(&registry, "http");
+    let failures = failures(&registry);
+    let dials = Dials::of(&registry, "http");
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
     let mut client: Option<HttpClient> = None;
     loop {
         let began = clock.monotonic();
-        let fetched = fetch(&config, &user_agent, interval, &mut client).await;
+        let fetched = fetch(&config, &user_agent, &dials, interval, &mut client).await;
         refreshes.note(clock.monotonic().saturating_sub(began), fetched.is_err());
         match fetched {
             Ok(groups) => publish(groups),
@@ -45,9 +45,18 @@ pub async fn run(
     }
 }
 
+/// Refreshes that failed, of all jobs.
+pub(crate) fn failures(registry: &Registry) -> Counter {
+    registry.counter(
+        "prometheus_sd_http_failures_total",
+        "Number of HTTP service discovery refresh failures.",
+    )
+}
+
 async fn fetch(
     config: &HttpSdConfig,
     user_agent: &str,
+    dials: &Dials,
     interval: Duration,
     client: &mut Option<HttpClient>,
 ) -> Result<Vec<TargetGroup>, String> {
@@ -55,7 +64,8 @@ async fn fetch(
     let client = match client {
         Some(client) => client,
         None => {
-            client.insert(HttpClient::new(&config.http, user_agent).map_err(|e| e.to_string())?)
+            let new = HttpClient::counted(&config.http, user_agent, dials);
+            client.insert(new.map_err(|e| e.to_string())?)
         }
     };
     let request = client

@@ -31,6 +31,7 @@ use crate::group::TargetGroup;
 use groups::Groups;
 use labels::LabelMap;
 use metrics::Metrics;
+pub(crate) use metrics::from_the_start;
 use object::{Kind, Service};
 use store::Lookup;
 use watch::Watch;

@@ -6,6 +6,7 @@
 
 pub mod dns;
 pub mod file;
+mod file_metrics;
 pub mod glob;
 pub mod group;
 pub mod http;

@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use configfile::sd::SdConfig;
 use env::{Clock, Registry};
+use net::dials::Dials;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::group::TargetGroup;
 use crate::manager_metrics::ManagerMetrics;
+use crate::refresh::RefreshMetrics;
 
 /// The groups of every job. A job without targets is there with an empty list.
 pub type Targets = BTreeMap<String, Vec<Arc<TargetGroup>>>;
@@ -33,6 +36,7 @@ struct Provider {
     config: Option<SdConfig>,
     found: Found,
     task: Option<JoinHandle<()>>,
+    refreshes: Option<RefreshMetrics>,
     /// It could not be started.
     failed: bool,
 }
@@ -44,11 +48,16 @@ pub(crate) type Found = Arc<Mutex<Vec<Arc<TargetGroup>>>>;
 pub(crate) struct Shared {
     pub(crate) jobs: Mutex<Vec<(String, Vec<Found>)>>,
     news: watch::Sender<u64>,
+    /// There is news that has not been taken.
+    waiting: AtomicBool,
 }
 
 impl Shared {
-    fn announce(&self) {
+    /// Whether the news before is still waiting, so that this waits with it.
+    fn announce(&self) -> bool {
+        let waited = self.waiting.swap(true, Ordering::AcqRel);
         self.news.send_modify(|version| *version += 1);
+        waited
     }
 }
 
@@ -65,7 +74,9 @@ impl Publisher {
         *self.found.lock() = groups;
         self.metrics.received.inc();
         self.metrics.count_targets(&self.shared);
-        self.shared.announce();
+        if self.shared.announce() {
+            self.metrics.delayed.inc();
+        }
     }
 }
 
@@ -74,6 +85,7 @@ impl Publisher {
 pub struct Subscription {
     shared: Arc<Shared>,
     metrics: Arc<ManagerMetrics>,
+    clock: Arc<dyn Clock>,
     news: watch::Receiver<u64>,
 }
 
@@ -85,8 +97,13 @@ impl Subscription {
 
     /// The targets as they stand.
     pub fn targets(&self) -> Targets {
+        self.shared.waiting.store(false, Ordering::Release);
         self.metrics.sent.inc();
         let jobs = self.shared.jobs.lock();
+        let now = self.clock.now() as f64 / 1000.0;
+        for (job, _) in jobs.iter() {
+            self.metrics.note_update(job, now);
+        }
         let groups = |found: &Vec<Found>| {
             found
                 .iter()
@@ -102,9 +119,15 @@ impl Subscription {
 impl Manager {
     /// Nothing runs yet. What is found is to be scraped; see [`Manager::named`].
     pub fn new(clock: Arc<dyn Clock>, registry: Registry, user_agent: String) -> Manager {
+        // Upstream's mechanisms count from the start, whether they are configured or not.
+        crate::file_metrics::FileMetrics::new(&registry);
+        crate::dns::counters(&registry);
+        crate::http::failures(&registry);
+        crate::kubernetes::from_the_start(&registry);
         let shared = Shared {
             jobs: Mutex::default(),
             news: watch::Sender::new(0),
+            waiting: AtomicBool::new(false),
         };
         Manager {
             clock,
@@ -128,6 +151,7 @@ impl Manager {
         Subscription {
             shared: self.shared.clone(),
             metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
             news: self.shared.news.subscribe(),
         }
     }
@@ -150,7 +174,7 @@ impl Manager {
                 let at = self.providers.iter().position(same);
                 let provider = match at {
                     Some(at) => self.providers.swap_remove(at),
-                    None => self.start(&config),
+                    None => self.start(job, &config),
                 };
                 failed += u32::from(provider.failed);
                 found.push(provider.found.clone());
@@ -159,6 +183,11 @@ impl Manager {
             wiring.push((job.clone(), found));
         }
         for gone in std::mem::replace(&mut self.providers, kept) {
+            // A changed mechanism goes on under the same labels.
+            let goes_on = self.providers.iter().any(|kept| kept.counts_as(&gone));
+            if let (Some(refreshes), false) = (&gone.refreshes, goes_on) {
+                refreshes.forget();
+            }
             gone.stop();
         }
         let before = std::mem::replace(&mut *self.shared.jobs.lock(), wiring);
@@ -170,7 +199,7 @@ impl Manager {
         self.shared.announce();
     }
 
-    fn start(&self, config: &Merged) -> Provider {
+    fn start(&self, job: &str, config: &Merged) -> Provider {
         let found: Found = Arc::default();
         let publisher = Publisher {
             found: found.clone(),
@@ -184,6 +213,11 @@ impl Manager {
             }
         };
         let (clock, registry) = (self.clock.clone(), self.registry.clone());
+        let mut refreshes = None;
+        let mut counted = |mechanism: &str| {
+            let metrics = RefreshMetrics::new(&self.registry, mechanism, job);
+            refreshes.insert(metrics).clone()
+        };
         let task = match config {
             Merged::Static(groups) => {
                 *found.lock() = groups.iter().cloned().map(Arc::new).collect();
@@ -199,17 +233,24 @@ impl Manager {
                 let agent = self.user_agent.clone();
                 let config = http.as_ref().clone();
                 Some(tokio::spawn(crate::http::run(
-                    config, agent, clock, registry, publish,
+                    config,
+                    agent,
+                    clock,
+                    registry,
+                    counted("http"),
+                    publish,
                 )))
             }
             Merged::Dynamic(SdConfig::Dns(dns)) => Some(tokio::spawn(crate::dns::run(
                 dns.clone(),
                 clock,
                 registry,
+                counted("dns"),
                 publish,
             ))),
             Merged::Dynamic(SdConfig::Kubernetes(kubernetes)) => {
-                match crate::kubernetes::connect(kubernetes, &self.user_agent) {
+                let dials = Dials::of(&registry, "kubernetes_sd");
+                match crate::kubernetes::connect(kubernetes, &self.user_agent, &dials) {
                     Ok(cluster) => Some(tokio::spawn(crate::kubernetes::run(
                         kubernetes.as_ref().clone(),
                         cluster,
@@ -224,6 +265,7 @@ impl Manager {
                             config: None,
                             found,
                             task: None,
+                            refreshes,
                             failed: true,
                         };
                     }
@@ -236,6 +278,7 @@ impl Manager {
             config: config.config().cloned(),
             found,
             task,
+            refreshes,
             failed: false,
         }
     }
@@ -248,6 +291,12 @@ impl Drop for Manager {
 }
 
 impl Provider {
+    /// Whether both have the same metrics.
+    fn counts_as(&self, other: &Provider) -> bool {
+        let labels = |p: &Provider| p.refreshes.as_ref().map(|r| r.labels().clone());
+        labels(self).is_some() && labels(self) == labels(other)
+    }
+
     fn stop(self) {
         if let Some(task) = self.task {
             task.abort();
@@ -348,6 +397,43 @@ mod tests {
         let targets = subscription.targets();
         assert_eq!(count(&targets, "b"), 1, "what runs on keeps its targets");
         assert_eq!(targets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn updates_that_wait_are_counted() {
+        let registry = Registry::new();
+        let clock = Arc::new(env::sim::SimClock::starting_at(5_000));
+        let mut manager = Manager::new(clock, registry.clone(), "test".into());
+        let subscription = manager.subscribe();
+        manager.apply(&[("a".into(), vec![fixed(&["s:1"])])]);
+        let publisher = Publisher {
+            found: Arc::default(),
+            shared: manager.shared.clone(),
+            metrics: manager.metrics.clone(),
+        };
+        let counts = || {
+            let metrics = &manager.metrics;
+            (
+                metrics.received.get(),
+                metrics.sent.get(),
+                metrics.delayed.get(),
+            )
+        };
+        subscription.targets();
+        assert_eq!(counts(), (0.0, 1.0, 0.0));
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (1.0, 1.0, 0.0));
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (2.0, 1.0, 1.0), "the first has not been taken");
+        subscription.targets();
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (3.0, 2.0, 1.0));
+        let updated = registry.gauges(
+            "prometheus_sd_last_update_timestamp_seconds",
+            "",
+            &["name", "config"],
+        );
+        assert_eq!(updated.with(&["scrape", "a"]).get(), 5.0);
     }
 
     #[tokio::test]

@@ -13,6 +13,9 @@ pub struct ManagerMetrics {
     pub failed: Gauge,
     /// Times a mechanism found something.
     pub received: Counter,
+    /// Times a mechanism found something while what was found before had not been handed on yet.
+    pub delayed: Counter,
+    last_update: Vector<Gauge>,
     /// Times that what was found was handed on.
     pub sent: Counter,
 }
@@ -21,10 +24,6 @@ impl ManagerMetrics {
     /// For the manager of that name.
     pub fn new(registry: &Registry, name: &'static str) -> ManagerMetrics {
         let counter = |metric, help| registry.counters(metric, help, &["name"]).with(&[name]);
-        counter(
-            "prometheus_sd_updates_delayed_total",
-            "Total number of update events that couldn't be sent immediately.",
-        );
         ManagerMetrics {
             name,
             discovered: registry.gauges(
@@ -42,6 +41,15 @@ impl ManagerMetrics {
             received: counter(
                 "prometheus_sd_received_updates_total",
                 "Total number of update events received from the SD providers.",
+            ),
+            delayed: counter(
+                "prometheus_sd_updates_delayed_total",
+                "Total number of update events that couldn't be sent immediately.",
+            ),
+            last_update: registry.gauges(
+                "prometheus_sd_last_update_timestamp_seconds",
+                "Timestamp of the last update sent to the SD consumers.",
+                &["name", "config"],
             ),
             sent: counter(
                 "prometheus_sd_updates_total",
@@ -61,8 +69,14 @@ impl ManagerMetrics {
         }
     }
 
+    /// What was found for the job is handed on.
+    pub(crate) fn note_update(&self, job: &str, seconds: f64) {
+        self.last_update.with(&[self.name, job]).set(seconds);
+    }
+
     /// The job is no longer configured.
     pub fn forget(&self, job: &str) {
+        self.last_update.remove(&[self.name, job]);
         self.discovered.remove(&[self.name, job]);
     }
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::{Metric, MetricFamily, MetricType, MetricValue};
 use parking_lot::{Mutex, RwLock};
 
+use crate::native_buckets::NativeBuckets;
+
 /// Label values of one instrument of a vector, in the order of the vector's label names.
 type Values = Vec<String>;
 
@@ -81,16 +83,43 @@ impl Registry {
         labels: &[&'static str],
         bounds: &[f64],
     ) -> Vector<Histogram> {
+        self.histograms_of(name, help, labels, bounds, false)
+    }
+
+    fn histograms_of(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&'static str],
+        bounds: &[f64],
+        native: bool,
+    ) -> Vector<Histogram> {
         let bounds: Arc<[f64]> = bounds.into();
         let make = {
             let bounds = bounds.clone();
-            move || Histogram::new(bounds.clone())
+            move || Histogram::new(bounds.clone(), native)
         };
         let fresh = || Source::Histograms(Vector::new(labels, make.clone()));
         match self.register(name, help, MetricType::Histogram, fresh) {
             Source::Histograms(vector) => vector,
             _ => Vector::new(labels, make),
         }
+    }
+
+    /// A histogram with native buckets beside those with these upper bounds.
+    pub fn native_histogram(&self, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+        self.native_histograms(name, help, &[], bounds).with(&[])
+    }
+
+    /// Histograms with native buckets, told apart by labels.
+    pub fn native_histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&'static str],
+        bounds: &[f64],
+    ) -> Vector<Histogram> {
+        self.histograms_of(name, help, labels, bounds, true)
     }
 
     /// A summary of these quantiles (none: only sum and count).
@@ -355,7 +384,7 @@ impl Gauge {
     }
 }
 
-/// A classic histogram.
+/// A histogram: classic buckets, and native ones where they are asked for.
 #[derive(Clone)]
 pub struct Histogram(Arc<HistogramState>);
 
@@ -364,26 +393,34 @@ struct HistogramState {
     /// Counts per bucket (not cumulative); the last is `+Inf`.
     counts: Box<[AtomicU64]>,
     sum: AtomicFloat,
+    /// Its lock also holds counts and sum together, so that both kinds of buckets tell of the same observations.
+    native: Option<Mutex<NativeBuckets>>,
 }
 
 impl Histogram {
-    fn new(bounds: Arc<[f64]>) -> Histogram {
+    fn new(bounds: Arc<[f64]>, native: bool) -> Histogram {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Histogram(Arc::new(HistogramState {
             bounds,
             counts,
             sum: AtomicFloat::default(),
+            native: native.then(|| Mutex::new(NativeBuckets::new())),
         }))
     }
 
     /// Adds an observation.
     pub fn observe(&self, v: f64) {
+        let mut native = self.0.native.as_ref().map(Mutex::lock);
+        if let Some(native) = &mut native {
+            native.observe(v);
+        }
         let at = self.0.bounds.partition_point(|bound| *bound < v);
         self.0.counts[at].fetch_add(1, Ordering::Relaxed);
         self.0.sum.add(v);
     }
 
     fn value(&self) -> MetricValue {
+        let native = self.0.native.as_ref().map(Mutex::lock);
         let mut total = 0;
         let mut buckets = Vec::with_capacity(self.0.counts.len());
         for (i, count) in self.0.counts.iter().enumerate() {
@@ -393,10 +430,12 @@ impl Histogram {
                 total,
             ));
         }
+        let sum = self.0.sum.get();
         MetricValue::Histogram {
             buckets,
-            sum: self.0.sum.get(),
+            sum,
             count: total,
+            native: native.map(|native| Box::new(native.histogram(total, sum))),
         }
     }
 }
@@ -511,6 +550,25 @@ mod tests {
     }
 
     #[test]
+    fn native_histograms_tell_of_the_same_observations_twice() {
+        let registry = Registry::new();
+        let histogram = registry.native_histogram("h", "H.", &[1.0]);
+        [0.5, 0.0, 3.0].iter().for_each(|v| histogram.observe(*v));
+        let MetricValue::Histogram {
+            buckets,
+            count: 3,
+            native: Some(native),
+            ..
+        } = &registry.gather()[0].metrics[0].value
+        else {
+            panic!("a histogram of three")
+        };
+        assert_eq!(buckets[..], [(1.0, 2), (f64::INFINITY, 3)]);
+        assert_eq!((native.count, native.zero_count, native.sum), (3, 1, 3.5));
+        assert_eq!(native.positive_buckets, [1, 0]);
+    }
+
+    #[test]
     fn histograms_and_summaries() {
         let registry = Registry::new();
         let histogram = registry.histogram("h", "H.", &[1.0, 2.0]);
@@ -525,7 +583,8 @@ mod tests {
             MetricValue::Histogram {
                 buckets: vec![(1.0, 2), (2.0, 3), (f64::INFINITY, 4)],
                 sum: 12.0,
-                count: 4
+                count: 4,
+                native: None
             }
         );
         assert_eq!(

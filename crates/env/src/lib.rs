@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod disk;
 pub mod instruments;
+mod native_buckets;
 pub mod random;
 pub mod sim;
 pub mod system;

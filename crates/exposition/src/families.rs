@@ -190,6 +190,7 @@ impl Builder {
                     buckets: Vec::new(),
                     sum: 0.0,
                     count: 0,
+                    native: None,
                 }
             } else {
                 MetricValue::Summary {

@@ -198,6 +198,31 @@ impl Object for AlertData {
     }
 }
 
+struct HtmlText(Arc<str>);
+
+impl Object for HtmlText {
+    fn type_name(&self) -> &str {
+        crate::html::HTML_TYPE
+    }
+
+    fn print(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn member(&self, _name: &str, _args: &[Value]) -> Option<Result<Value, String>> {
+        None
+    }
+
+    fn truth(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+/// A text that is HTML already.
+pub fn html_text(text: impl Into<Arc<str>>) -> Value {
+    Value::Object(Arc::new(HtmlText(text.into())))
+}
+
 /// Functions that need the server: known to the parser of rule files, which has none.
 pub struct KnownFunctions;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::labels::go_quote;
 
+use crate::alerting::html_text;
 use crate::builtins;
+use crate::html::Page;
 use crate::template::{Definition, Functions, Limits, Parameter, Signature};
 use crate::tree::{Branch, Call, Command, Node, Operand, Pipe, Term};
 use crate::value::Value;
@@ -26,6 +28,8 @@ pub(crate) struct Run<'a> {
     pub functions: &'a dyn Functions,
     pub limits: Limits,
     pub out: String,
+    /// Where in the page we are, if it is one.
+    pub page: Option<Page>,
     definition: &'a Definition,
     variables: Vec<(Arc<str>, Value)>,
     depth: usize,
@@ -51,6 +55,7 @@ impl<'a> Run<'a> {
             functions,
             limits,
             out: String::new(),
+            page: None,
             definition,
             variables: vec![("$".into(), data.clone())],
             depth: 0,
@@ -112,10 +117,28 @@ impl<'a> Run<'a> {
         for node in nodes {
             self.step()?;
             let flow = match node {
-                Node::Text(text) => self.write(text).map(|()| Flow::On)?,
+                Node::Text(text) => {
+                    match &mut self.page {
+                        Some(page) => {
+                            let text = page.text(text);
+                            self.write(&text)?;
+                        }
+                        None => self.write(text)?,
+                    }
+                    Flow::On
+                }
                 Node::Action(pipe) => {
                     let value = self.pipe(dot, pipe)?;
-                    if pipe.variables.is_empty() {
+                    if let (Some(page), true) = (&mut self.page, pipe.variables.is_empty()) {
+                        let last = pipe.commands.last().and_then(|c| c.args.first());
+                        let escaped = matches!(last.map(|a| &a.term), Some(Term::Function(name)) if **name == *"html");
+                        let text = if escaped {
+                            page.value(&html_text(value.print()))
+                        } else {
+                            page.value(&value)
+                        };
+                        self.write(&text)?;
+                    } else if pipe.variables.is_empty() {
                         match value {
                             Value::Nil => self.write("<no value>")?,
                             Value::Text(text) => self.write(&text)?,

@@ -6,7 +6,7 @@
 //!
 //! What can be called beside Go's own functions is handed in ([`Functions`]); [`alerting`] has those of rule files.
 //! Fields and methods of foreign things are [`Object`]s. Depth, steps and output are bounded ([`Limits`]). Missing keys
-//! give the zero value. Faults read as Go's, with line and column. The crate is pure: time is an argument.
+//! give the zero value. Pages of HTML are escaped by place, as `html/template` does ([`Template::execute_html`]). Faults read as Go's, with line and column. The crate is pure: time is an argument.
 
 pub mod alerting;
 mod builtins;
@@ -14,6 +14,9 @@ pub mod duration;
 mod escape;
 mod exec;
 mod format;
+mod html;
+mod html_script;
+mod html_url;
 pub mod humanize;
 mod lexer;
 mod number;

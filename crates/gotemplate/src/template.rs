@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::builtins;
 use crate::exec::Run;
+use crate::html::Page;
 use crate::parser;
 use crate::tree::Node;
 use crate::value::Value;
@@ -212,6 +213,37 @@ impl Template {
         functions: &dyn Functions,
         limits: Limits,
     ) -> Result<String, TemplateError> {
+        self.run(name, data, functions, limits, None)
+    }
+
+    /// Runs the template of that name as a page of HTML: what actions yield is escaped by where it lands.
+    pub fn execute_html(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &dyn Functions,
+        limits: Limits,
+    ) -> Result<String, TemplateError> {
+        if !self.definitions.contains_key(name) {
+            let name = model::labels::go_quote(name);
+            return Err(TemplateError(format!("html/template: {name} is undefined")));
+        }
+        self.run(name, data, functions, limits, Some(Page::new()))
+    }
+
+    /// The name of the template itself.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        data: &Value,
+        functions: &dyn Functions,
+        limits: Limits,
+        page: Option<Page>,
+    ) -> Result<String, TemplateError> {
         let Some(definition) = self.definitions.get(name) else {
             return Err(TemplateError(format!(
                 "template: no template {} associated with template {}",
@@ -220,6 +252,7 @@ impl Template {
             )));
         };
         let mut run = Run::new(&self.definitions, functions, limits, definition, data);
+        run.page = page;
         run.run(data).map_err(TemplateError)?;
         Ok(run.out)
     }

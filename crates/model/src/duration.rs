@@ -110,6 +110,24 @@ pub fn parse_go_duration(text: &str) -> Result<std::time::Duration, DurationErro
     std::time::Duration::try_from_secs_f64(seconds).map_err(|_| DurationError::OutOfRange)
 }
 
+/// Writes milliseconds the way Go's standard library does: `1h30m0s`, `1m0s`, `1.5s`, `500ms`, `0s`.
+pub fn format_go_duration(ms: i64) -> String {
+    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
+    if ms == 0 {
+        return "0s".to_string();
+    }
+    if ms < 1000 {
+        return format!("{sign}{ms}ms");
+    }
+    let seconds = crate::number::format_float((ms % 60_000) as f64 / 1000.0);
+    let minutes = ms / 60_000;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// Writes milliseconds the way upstream's `Duration.String` does: `1h30m`, `0s`; years, weeks and days only where they
 /// divide the whole.
 pub fn format_duration(ms: i64) -> String {
@@ -139,6 +157,22 @@ pub fn format_duration(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (ms, want) in [
+            (0, "0s"),
+            (500, "500ms"),
+            (1500, "1.5s"),
+            (15_000, "15s"),
+            (60_000, "1m0s"),
+            (5_400_000, "1h30m0s"),
+            (-90_000, "-1m30s"),
+            (86_400_000, "24h0m0s"),
+        ] {
+            assert_eq!(format_go_duration(ms), want);
+        }
+    }
 
     #[test]
     fn go_durations() {

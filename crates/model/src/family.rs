@@ -57,7 +57,7 @@ pub struct Metric {
 pub enum MetricValue {
     /// Counter, gauge, untyped.
     Single(f64),
-    /// Classic histogram.
+    /// Histogram with classic buckets, native ones, or both.
     Histogram {
         /// Upper bounds with cumulative counts, `+Inf` may be left out.
         buckets: Vec<(f64, u64)>,
@@ -65,7 +65,11 @@ pub enum MetricValue {
         sum: f64,
         /// Count of observations.
         count: u64,
+        /// The same observations in native buckets; only protobuf shows them.
+        native: Option<Box<crate::Histogram>>,
     },
+    /// Histogram with native buckets of float counts alone; only protobuf shows it.
+    NativeFloat(std::sync::Arc<crate::FloatHistogram>),
     /// Summary.
     Summary {
         /// Quantiles with their values.

@@ -92,6 +92,42 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     ldexp(fraction, exponent)
 }
 
+/// The exponential bucket that a positive number falls into: the least whose upper bound is not below it.
+pub fn exponential_index(value: f64, schema: i32) -> i32 {
+    let value = value.min(f64::MAX).max(f64::from_bits(1));
+    let (fraction, exponent) = frexp(value);
+    if schema <= 0 {
+        // A power of two is the end of its bucket.
+        let index = if fraction == 0.5 {
+            exponent - 1
+        } else {
+            exponent
+        };
+        return crate::histogram_buckets::coarser_index(index, -schema);
+    }
+    let schema = schema.min(8);
+    let every = 1usize << (8 - schema);
+    let below = FRACTIONS
+        .iter()
+        .step_by(every)
+        .take_while(|bound| **bound < fraction)
+        .count();
+    below as i32 + ((exponent - 1) << schema)
+}
+
+/// `value` as `fraction * 2^exponent` with a fraction from 0.5 to below 1; positive and finite numbers only.
+fn frexp(value: f64) -> (f64, i32) {
+    const BELOW_ONE: u64 = 1022 << 52;
+    let (value, moved) = if value < f64::MIN_POSITIVE {
+        (value * (1u64 << 54) as f64, 54)
+    } else {
+        (value, 0)
+    };
+    let bits = value.to_bits();
+    let exponent = (bits >> 52) as i32 - 1022 - moved;
+    (f64::from_bits(bits & ((1 << 52) - 1) | BELOW_ONE), exponent)
+}
+
 /// The upper bound of bucket `index` of a histogram, exponential or custom.
 pub fn bound(index: i32, schema: i32, custom: &[f64]) -> f64 {
     if schema != CUSTOM_BUCKETS_SCHEMA {
@@ -129,6 +165,40 @@ fn ldexp(fraction: f64, exponent: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_fall_between_the_bounds_of_their_bucket() {
+        let values = [
+            1e-310,
+            1e-9,
+            0.49,
+            0.5,
+            0.51,
+            0.999,
+            1.0,
+            1.0000001,
+            1.5,
+            2.0,
+            3.0,
+            4.0,
+            1e300,
+            f64::MAX,
+        ];
+        for schema in -4..=8 {
+            for value in values {
+                let index = exponential_index(value, schema);
+                let (lower, upper) = (
+                    exponential_bound(index - 1, schema),
+                    exponential_bound(index, schema),
+                );
+                assert!(
+                    lower < value && value <= upper,
+                    "{value} at {schema}: {index} is ({lower}, {upper}]"
+                );
+            }
+        }
+        assert_eq!(exponential_index(f64::INFINITY, 0), 1024);
+    }
 
     #[test]
     fn known_bounds() {

@@ -1,5 +1,7 @@
 //! Buckets of native histograms as (index, count) pairs, as (bounds, count), and back to spans.
 
+use std::collections::BTreeMap;
+
 use crate::histogram::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span};
 use crate::histogram_bounds::bound;
 
@@ -58,6 +60,17 @@ pub fn spanned(pairs: impl IntoIterator<Item = (i32, f64)>) -> (Vec<Span>, Vec<f
         buckets.push(count);
     }
     (spans, buckets)
+}
+
+/// Spans and deltas of whole counts by index; empty buckets are left out.
+pub fn integer_spans(counts: &BTreeMap<i32, u64>) -> (Vec<Span>, Vec<i64>) {
+    let (spans, counts) = spanned(counts.iter().map(|(index, count)| (*index, *count as f64)));
+    let mut before = 0;
+    let deltas = counts.iter().map(|count| {
+        let count = *count as i64;
+        count - std::mem::replace(&mut before, count)
+    });
+    (spans, deltas.collect())
 }
 
 /// Where bucket `index` lands in a schema coarser by `by`.

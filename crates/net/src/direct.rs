@@ -29,7 +29,9 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
+
+use crate::dials::{CountedDials, Dials};
 
 /// An idle connection is closed after this long, as Go's transport does for scrapes.
 const KEPT_IDLE: Duration = Duration::from_secs(300);
@@ -53,7 +55,7 @@ struct Idle {
 
 /// Makes and keeps connections.
 pub(crate) struct Direct {
-    connector: HttpsConnector<HttpConnector>,
+    connector: CountedDials<HttpsConnector<HttpConnector>>,
     idle: Mutex<Idle>,
 }
 
@@ -82,6 +84,7 @@ impl Direct {
     pub(crate) fn new(
         tls: rustls::ClientConfig,
         server_name: Option<ServerName<'static>>,
+        dials: &Dials,
     ) -> Direct {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -94,7 +97,7 @@ impl Direct {
             None => builder,
         };
         Direct {
-            connector: builder.enable_http1().wrap_connector(tcp),
+            connector: dials.layer(builder.enable_http1().wrap_connector(tcp)),
             idle: Mutex::default(),
         }
     }

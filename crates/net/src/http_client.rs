@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AG
 use thiserror::Error;
 
 use crate::client_tls::{Material, client_config, server_name};
+use crate::dials::Dials;
 use crate::direct::{Direct, DirectAnswer};
 use crate::oauth2::TokenSource;
 
@@ -101,6 +102,7 @@ pub struct HttpClient(Arc<Inner>);
 struct Inner {
     config: HttpClientConfig,
     user_agent: HeaderValue,
+    dials: Dials,
     transport: Mutex<Transport>,
     tokens: Option<TokenSource>,
 }
@@ -122,10 +124,25 @@ impl std::fmt::Debug for HttpClient {
 impl HttpClient {
     /// Builds the client; TLS files are read now, and looked at again for each request.
     pub fn new(config: &HttpClientConfig, user_agent: &str) -> Result<HttpClient, ClientError> {
+        HttpClient::counted(config, user_agent, &Dials::default())
+    }
+
+    /// The same with its connections counted.
+    pub fn counted(
+        config: &HttpClientConfig,
+        user_agent: &str,
+        dials: &Dials,
+    ) -> Result<HttpClient, ClientError> {
+        if let Some(what) = config.referred_secret() {
+            // As upstream's server, which has none either.
+            return Err(ClientError::Invalid(format!(
+                "unable to use {what}: cannot use secret ref without manager"
+            )));
+        }
         // Several parts in one process build clients; whoever comes first installs the one provider there is.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let material = Material::read(&config.tls)?;
-        let transport = Transport::new(config, user_agent, material)?;
+        let transport = Transport::new(config, user_agent, material, dials)?;
         let tokens = match &config.oauth2 {
             Some(oauth2) => Some(TokenSource::new(oauth2, user_agent)?),
             None => None,
@@ -134,6 +151,7 @@ impl HttpClient {
             config: config.clone(),
             user_agent: HeaderValue::from_str(user_agent)
                 .map_err(|_| ClientError::Invalid("the user agent is no header value".into()))?,
+            dials: dials.clone(),
             transport: Mutex::new(transport),
             tokens,
         })))
@@ -186,7 +204,7 @@ impl HttpClient {
         let mut transport = inner.transport.lock();
         if transport.material != material {
             let user_agent = inner.user_agent.to_str().unwrap_or("");
-            *transport = Transport::new(&inner.config, user_agent, material)?;
+            *transport = Transport::new(&inner.config, user_agent, material, &inner.dials)?;
         }
         Ok(of(&transport))
     }
@@ -285,14 +303,15 @@ impl Transport {
         config: &HttpClientConfig,
         user_agent: &str,
         material: Material,
+        dials: &Dials,
     ) -> Result<Transport, ClientError> {
         let mut tls = client_config(&config.tls, &material, config.enable_http2)?;
-        let client = library_client(config, user_agent, tls.clone())?;
+        let client = library_client(config, user_agent, tls.clone(), dials)?;
         let server_name = server_name(&config.tls)?;
         let proxy = config.proxy.from_environment || !config.proxy.url.is_empty();
         let direct = (!proxy).then(|| {
             tls.alpn_protocols.clear();
-            Arc::new(Direct::new(tls, server_name))
+            Arc::new(Direct::new(tls, server_name, dials))
         });
         Ok(Transport {
             material,
@@ -306,8 +325,10 @@ fn library_client(
     config: &HttpClientConfig,
     user_agent: &str,
     tls: rustls::ClientConfig,
+    dials: &Dials,
 ) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
+        .connector_layer(dials.clone())
         .user_agent(user_agent)
         .pool_idle_timeout(Duration::from_secs(300))
         .pool_max_idle_per_host(1000)
@@ -407,6 +428,22 @@ mod tests {
             .expect("built");
         assert_eq!(request.headers()[AUTHORIZATION], "Basic dTpw");
         assert!(!format!("{:?}", request.headers()).contains("dTpw"));
+    }
+
+    #[test]
+    fn there_is_no_secret_manager() {
+        let config = HttpClientConfig {
+            basic_auth: Some(BasicAuth {
+                password_ref: "vault".into(),
+                ..BasicAuth::default()
+            }),
+            ..HttpClientConfig::default()
+        };
+        let error = HttpClient::new(&config, "test").expect_err("no manager");
+        assert_eq!(
+            error.to_string(),
+            "unable to use password: cannot use secret ref without manager"
+        );
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
+use crate::listener_counts::ListenerCounts;
 use crate::raw_query::RawQuery;
 use crate::shutdown::Shutdown;
 use crate::timed_body::TimedBody;
@@ -48,6 +49,7 @@ pub async fn serve(
     router: Router,
     limits: ServerLimits,
     gate: Arc<WebGate>,
+    counts: ListenerCounts,
     shutdown: Shutdown,
 ) {
     let connections = Arc::new(Semaphore::new(limits.max_connections.max(1)));
@@ -59,6 +61,7 @@ pub async fn serve(
                 router.clone(),
                 limits,
                 gate.clone(),
+                counts.clone(),
                 connections.clone(),
                 shutdown.clone(),
             );
@@ -79,6 +82,7 @@ async fn accept(
     router: Router,
     limits: ServerLimits,
     gate: Arc<WebGate>,
+    counts: ListenerCounts,
     connections: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
@@ -99,8 +103,10 @@ async fn accept(
             }
         };
         let (router, gate, shutdown) = (router.clone(), gate.clone(), shutdown.clone());
+        let taken = counts.take();
         tokio::spawn(async move {
             serve_connection(stream, router, limits, gate, shutdown).await;
+            drop(taken);
             drop(permit);
         });
     }
@@ -222,6 +228,7 @@ mod tests {
             router,
             limits,
             WebGate::open(),
+            ListenerCounts::default(),
             shutdown,
         ));
         (address, trigger, task)

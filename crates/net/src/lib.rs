@@ -2,10 +2,13 @@
 
 mod client_tls;
 pub mod clock;
+pub mod counted_body;
+pub mod dials;
 mod direct;
 pub mod http_client;
 pub mod http_server;
 pub mod listen;
+pub mod listener_counts;
 pub mod logging;
 mod oauth2;
 pub mod process;

@@ -41,7 +41,14 @@ async fn start(router: Router, web_yml: Option<&Path>) -> (u16, ShutdownTrigger)
     let port = listener.local_addr().expect("address").port();
     let (trigger, shutdown) = net::shutdown::channel();
     let limits = ServerLimits::default();
-    tokio::spawn(serve(vec![listener], router, limits, gate, shutdown));
+    tokio::spawn(serve(
+        vec![listener],
+        router,
+        limits,
+        gate,
+        Default::default(),
+        shutdown,
+    ));
     (port, trigger)
 }
 

@@ -406,7 +406,7 @@ fn evaluate(plan: &Plan, cx: &Cx<'_>, is_range: bool) -> Res<Value> {
         ValueType::Matrix => match &plan.root {
             Node::Window(window) => {
                 let series = crate::window::whole(window, grid, cx)?;
-                Value::Matrix(output::join_and_sort(series)?)
+                Value::Matrix(output::join_and_sort(series, cx)?)
             }
             _ => return Err(QueryError::execution("unexpected range vector expression")),
         },

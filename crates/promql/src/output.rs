@@ -47,11 +47,19 @@ pub(crate) fn matrix(stream: &mut dyn Stream, grid: &Grid, cx: &Cx<'_>) -> Res<V
             all.push(series);
         }
     }
-    join_and_sort(all)
+    join_and_sort(all, cx)
 }
 
 /// Sorts series by labels and joins those with the same; two values at one time are an error.
-pub(crate) fn join_and_sort(mut all: Vec<ResultSeries>) -> Res<Vec<ResultSeries>> {
+pub(crate) fn join_and_sort(all: Vec<ResultSeries>, cx: &Cx<'_>) -> Res<Vec<ResultSeries>> {
+    let began = cx.control.nanos();
+    let sorted = joined(all);
+    let took = cx.control.nanos().saturating_sub(began);
+    cx.budget.sort_nanos.set(took);
+    sorted
+}
+
+fn joined(mut all: Vec<ResultSeries>) -> Res<Vec<ResultSeries>> {
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
     let mut out: Vec<ResultSeries> = Vec::with_capacity(all.len());
     for series in all {

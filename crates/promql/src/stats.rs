@@ -19,6 +19,8 @@ pub struct QueryStats {
     pub peak_bytes: usize,
     /// Series selected.
     pub series: u64,
+    /// Nanoseconds that sorting the answer took, by [`crate::Control::nanos`].
+    pub sort_nanos: u64,
 }
 
 /// Counts samples and bytes a query holds.
@@ -33,6 +35,7 @@ pub(crate) struct Budget {
     pub queryable: Cell<u64>,
     pub read: Cell<u64>,
     pub series: Cell<u64>,
+    pub sort_nanos: Cell<u64>,
     pub per_step: RefCell<Vec<u64>>,
 }
 
@@ -49,6 +52,7 @@ impl Budget {
             queryable: Cell::new(0),
             read: Cell::new(0),
             series: Cell::new(0),
+            sort_nanos: Cell::new(0),
             per_step: RefCell::new(Vec::new()),
         }
     }
@@ -95,6 +99,7 @@ impl Budget {
             peak_samples: self.peak_samples.get(),
             peak_bytes: self.peak_bytes.get(),
             series: self.series.get(),
+            sort_nanos: self.sort_nanos.get(),
         }
     }
 }

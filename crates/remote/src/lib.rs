@@ -11,6 +11,7 @@ mod log_reader;
 mod metadata;
 mod metrics;
 mod position;
+pub mod push;
 mod queue;
 pub mod read;
 mod read_answer;

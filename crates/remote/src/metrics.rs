@@ -125,7 +125,7 @@ impl Families {
                 "enqueue_retries_total",
                 "Total number of times enqueue has failed because a shards queue was full.",
             ),
-            batch_seconds: registry.histograms(
+            batch_seconds: registry.native_histograms(
                 "prometheus_remote_storage_sent_batch_duration_seconds",
                 "Duration of send calls to the remote storage.",
                 &LABELS,

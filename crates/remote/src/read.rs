@@ -7,6 +7,7 @@ use configfile::remote::RemoteReadConfig;
 use env::Registry;
 use env::instruments::{Counter, Gauge, Histogram, Vector};
 use model::{Labels, MatchOp, Matcher};
+use net::dials::Dials;
 use net::http_client::HttpClient;
 use parking_lot::RwLock;
 use storage::{
@@ -28,6 +29,7 @@ pub struct ReadMetrics {
     queries_total: Vector<Counter>,
     queries: Vector<Gauge>,
     seconds: Vector<Histogram>,
+    dials: Dials,
 }
 
 impl ReadMetrics {
@@ -44,14 +46,15 @@ impl ReadMetrics {
                 "The number of in-flight remote read queries.",
                 &["remote_name", "url"],
             ),
-            seconds: registry.histograms(
+            seconds: registry.native_histograms(
                 "prometheus_remote_read_client_request_duration_seconds",
                 "Histogram of the latency for remote read requests.",
-                &["remote_name", "url"],
+                &["remote_name", "url", "response_type"],
                 &[
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0,
                 ],
             ),
+            dials: Dials::of(registry, "remote_storage_read_client"),
         }
     }
 }
@@ -81,7 +84,7 @@ pub fn prepare(
                 "duplicate remote read configs are not allowed, found duplicate for URL: {shown}"
             ));
         }
-        let client = HttpClient::new(&config.http, user_agent)
+        let client = HttpClient::counted(&config.http, user_agent, &metrics.dials)
             .map_err(|e| format!("remote read {shown}: {e}"))?;
         remotes.push(Arc::new(Remote {
             name: crate::write::short_name(
@@ -168,7 +171,10 @@ impl Remote {
         let result = self.ask(range, asked, hints, &mut code, &mut kind).await;
         running.add(-1.0);
         let took = began.elapsed().as_secs_f64();
-        self.metrics.seconds.with(&both).observe(took);
+        self.metrics
+            .seconds
+            .with(&[both[0], both[1], kind])
+            .observe(took);
         self.metrics
             .queries_total
             .with(&[both[0], both[1], &code, kind])

@@ -85,97 +85,114 @@ impl Sender {
 
     /// Sends a message, compressed. `attempt` counts tries of the same message from 0.
     pub async fn post(&self, message: &[u8], bytes: &Counter, attempt: u32) -> Outcome {
-        let body = match snap::raw::Encoder::new().compress_vec(message) {
+        let body = match compress(message) {
             Ok(body) => body,
             Err(error) => {
                 return Outcome::Refused {
                     samples: false,
-                    error: error.to_string(),
+                    error,
                 };
             }
         };
         bytes.add(body.len() as u64);
         let client = self.client.read().clone();
-        let request = match client.post(&self.config.url).await {
-            Ok(request) => request,
-            // A file with credentials that is not there now may be there later.
-            Err(error) => {
-                return Outcome::Retry {
-                    after: None,
-                    error: error.to_string(),
-                };
-            }
-        };
-        let second = self.config.message == WriteMessage::V2;
-        let (kind, version) = match self.config.message {
-            WriteMessage::V1 => ("application/x-protobuf", "0.1.0"),
-            WriteMessage::V2 => (
-                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-                "2.0.0",
-            ),
-        };
-        let timeout = u64::try_from(self.config.timeout).unwrap_or(0);
-        let mut request = request
-            .header("Content-Encoding", "snappy")
-            .header("Content-Type", kind)
-            .header("X-Prometheus-Remote-Write-Version", version)
-            .timeout(Duration::from_millis(timeout))
-            .body(body);
-        if attempt > 0 {
-            request = request.header("Retry-Attempt", attempt.to_string());
+        post(&client, &self.config, self.clock.now(), body, attempt).await
+    }
+}
+
+/// A message as it travels.
+pub fn compress(message: &[u8]) -> Result<Vec<u8>, String> {
+    let compressed = snap::raw::Encoder::new().compress_vec(message);
+    compressed.map_err(|error| error.to_string())
+}
+
+/// Sends one request with a compressed message. `attempt` counts tries of the same message from 0.
+pub async fn post(
+    client: &HttpClient,
+    config: &RemoteWriteConfig,
+    now: i64,
+    body: Vec<u8>,
+    attempt: u32,
+) -> Outcome {
+    let request = match client.post(&config.url).await {
+        Ok(request) => request,
+        // A file with credentials that is not there now may be there later.
+        Err(error) => {
+            return Outcome::Retry {
+                after: None,
+                error: error.to_string(),
+            };
         }
-        for (name, value) in &self.config.headers {
-            request = request.header(name, value);
+    };
+    let second = config.message == WriteMessage::V2;
+    let (kind, version) = match config.message {
+        WriteMessage::V1 => ("application/x-protobuf", "0.1.0"),
+        WriteMessage::V2 => (
+            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            "2.0.0",
+        ),
+    };
+    let timeout = u64::try_from(config.timeout).unwrap_or(0);
+    let mut request = request
+        .header("Content-Encoding", "snappy")
+        .header("Content-Type", kind)
+        .header("X-Prometheus-Remote-Write-Version", version)
+        .timeout(Duration::from_millis(timeout))
+        .body(body);
+    if attempt > 0 {
+        request = request.header("Retry-Attempt", attempt.to_string());
+    }
+    for (name, value) in &config.headers {
+        request = request.header(name, value);
+    }
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => {
+            return Outcome::Retry {
+                after: None,
+                error: describe(&error),
+            };
         }
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                return Outcome::Retry {
-                    after: None,
-                    error: describe(&error),
-                };
-            }
-        };
-        let status = response.status();
-        let header = |name: &str| {
-            let value = response.headers().get(name)?;
-            value.to_str().ok().map(str::to_string)
-        };
-        if status.is_success() {
-            let written: u64 = ["samples", "histograms", "exemplars"]
-                .iter()
-                .filter_map(|kind| header(&format!("x-prometheus-remote-write-{kind}-written")))
-                .filter_map(|count| count.parse::<u64>().ok())
-                .sum();
-            if second && written == 0 {
-                return Outcome::Refused {
-                    samples: false,
-                    error: "sent v2 request with data, but the answer says that nothing was written: the server may not speak remote write 2.0 (protobuf_message)".into(),
-                };
-            }
-            return Outcome::Done;
+    };
+    let status = response.status();
+    let header = |name: &str| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_string)
+    };
+    if status.is_success() {
+        let written: u64 = ["samples", "histograms", "exemplars"]
+            .iter()
+            .filter_map(|kind| header(&format!("x-prometheus-remote-write-{kind}-written")))
+            .filter_map(|count| count.parse::<u64>().ok())
+            .sum();
+        if second && written == 0 {
+            return Outcome::Refused {
+                samples: false,
+                error: "sent v2 request with data, but the answer says that nothing was written: the server may not speak remote write 2.0 (protobuf_message)".into(),
+            };
         }
-        let after = header("retry-after").and_then(|v| retry_after(&v, self.clock.now()));
-        let mut said = Vec::new();
-        while let Ok(Some(part)) = response.chunk().await {
-            said.extend_from_slice(&part);
-            if said.len() >= ANSWER_BYTES {
-                said.truncate(ANSWER_BYTES);
-                break;
-            }
+        return Outcome::Done;
+    }
+    let after = header("retry-after").and_then(|v| retry_after(&v, now));
+    let mut said = Vec::new();
+    while let Ok(Some(part)) = response.chunk().await {
+        said.extend_from_slice(&part);
+        if said.len() >= ANSWER_BYTES {
+            said.truncate(ANSWER_BYTES);
+            break;
         }
-        let error = format!(
-            "server returned HTTP status {status}: {}",
-            String::from_utf8_lossy(&said).trim_end()
-        );
-        let code = status.as_u16();
-        if status.is_server_error() || (code == 429 && self.config.queue.retry_on_http_429) {
-            return Outcome::Retry { after, error };
-        }
-        Outcome::Refused {
-            samples: code == 400,
-            error,
-        }
+    }
+    let error = format!(
+        "server returned HTTP status {status}: {}",
+        String::from_utf8_lossy(&said).trim_end()
+    );
+    let code = status.as_u16();
+    if status.is_server_error() || (code == 429 && config.queue.retry_on_http_429) {
+        return Outcome::Retry { after, error };
+    }
+    Outcome::Refused {
+        samples: code == 400,
+        error,
     }
 }
 

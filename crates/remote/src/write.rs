@@ -10,6 +10,7 @@ use configfile::remote::RemoteWriteConfig;
 use env::{Clock, Disk, Registry};
 use md5::Digest as _;
 use model::Labels;
+use net::dials::Dials;
 use net::http_client::HttpClient;
 use tokio::sync::Mutex;
 
@@ -42,6 +43,7 @@ pub struct WriteContext {
 pub struct RemoteWrite {
     around: Surroundings,
     families: Families,
+    dials: Dials,
     user_agent: String,
     queues: Mutex<Vec<(String, Queue)>>,
 }
@@ -72,6 +74,7 @@ impl RemoteWrite {
                 highest,
             },
             families,
+            dials: Dials::of(&context.registry, "remote_storage_write_client"),
             user_agent: context.user_agent,
             queues: Mutex::default(),
         }
@@ -92,7 +95,7 @@ impl RemoteWrite {
                 ));
             }
             let name = queue_name(config);
-            let client = HttpClient::new(&config.http, &self.user_agent)
+            let client = HttpClient::counted(&config.http, &self.user_agent, &self.dials)
                 .map_err(|e| format!("remote write {shown}: {e}"))?;
             prepared.push((name, config.clone(), client));
         }

@@ -218,6 +218,7 @@ impl Bench {
             router,
             limits,
             WebGate::open(),
+            Default::default(),
             stopped,
         ));
         let dir = tempfile::tempdir().expect("a folder");

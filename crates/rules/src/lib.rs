@@ -33,3 +33,4 @@ pub use manager::{Manager, ManagerOptions, Prepared};
 pub use metrics::RuleMetrics;
 pub use query::{EngineQuery, RuleQuery};
 pub use rule::{Health, RuleView, RuleViewKind};
+pub use templates::samples;

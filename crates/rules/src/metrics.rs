@@ -39,7 +39,7 @@ impl RuleMetrics {
                 "The duration for a rule to execute.",
                 &[0.5, 0.9, 0.99],
             ),
-            evaluation_histogram: registry.histogram(
+            evaluation_histogram: registry.native_histogram(
                 "prometheus_rule_evaluation_duration_histogram_seconds",
                 "The duration for a rule to execute.",
                 &BUCKETS,
@@ -49,7 +49,7 @@ impl RuleMetrics {
                 "The duration of rule group evaluations.",
                 &[0.01, 0.05, 0.5, 0.9, 0.99],
             ),
-            group_histogram: registry.histogram(
+            group_histogram: registry.native_histogram(
                 "prometheus_rule_group_duration_histogram_seconds",
                 "The duration of rule group evaluations.",
                 &BUCKETS,

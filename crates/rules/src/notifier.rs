@@ -19,6 +19,7 @@ use discovery::manager::Subscription;
 use env::{Clock, Registry};
 use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder};
+use net::dials::Dials;
 use net::http_client::HttpClient;
 use net::shutdown::Shutdown;
 use parking_lot::RwLock;
@@ -53,6 +54,7 @@ pub struct Notifier(Arc<Inner>);
 struct Inner {
     options: NotifierOptions,
     metrics: NotifierMetrics,
+    dials: Dials,
     state: RwLock<State>,
 }
 
@@ -91,6 +93,7 @@ impl Notifier {
         Notifier(Arc::new(Inner {
             options,
             metrics,
+            dials: Dials::of(registry, "alertmanager"),
             state: RwLock::default(),
         }))
     }
@@ -101,15 +104,17 @@ impl Notifier {
         config: &AlertingConfig,
         external_labels: &Labels,
     ) -> Result<Prepared, String> {
-        let agent = &self.0.options.user_agent;
+        let (agent, dials) = (&self.0.options.user_agent, &self.0.dials);
         let sets = config
             .alertmanagers
             .iter()
             .enumerate()
-            .map(|(i, set)| match HttpClient::new(&set.http, agent) {
-                Ok(client) => Ok((set.clone(), client)),
-                Err(e) => Err(format!("alertmanager {}: {e}", set_name(i))),
-            })
+            .map(
+                |(i, set)| match HttpClient::counted(&set.http, agent, dials) {
+                    Ok(client) => Ok((set.clone(), client)),
+                    Err(e) => Err(format!("alertmanager {}: {e}", set_name(i))),
+                },
+            )
             .collect::<Result<_, _>>()?;
         Ok(Prepared {
             external_labels: external_labels.clone(),
@@ -148,15 +153,9 @@ impl Notifier {
 
     /// Follows what discovery finds until the stop.
     pub async fn follow(&self, mut subscription: Subscription, stopped: Shutdown) {
-        loop {
+        while stopped.or(subscription.changed()).await == Some(true) {
             self.sync(&subscription.targets());
-            match stopped.or(subscription.changed()).await {
-                Some(true) => {}
-                _ => return,
-            }
-            // Several mechanisms tend to report at the same time.
             let pause = self.0.options.clock.sleep(SYNC_INTERVAL);
-            self.sync(&subscription.targets());
             if stopped.or(pause).await.is_none() {
                 return;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Clock;
-use promql::{Control, Engine, Query, QueryOptions, Stop, Value};
+use promql::{Control, Engine, Query, QueryOptions, QueryResult, Stop, Value};
 use promql_syntax::Expr;
 use storage::Queryable;
 
@@ -40,21 +40,33 @@ impl Control for Deadline<'_> {
     }
 }
 
-impl RuleQuery for EngineQuery {
-    fn parse(&self, text: &str) -> Result<Query, String> {
-        self.engine.parse(text).map_err(|e| e.to_string())
-    }
-
-    fn query(&self, query: &Query, time_ms: i64) -> Result<Value, String> {
+impl EngineQuery {
+    /// Evaluates a query at `time_ms` over `storage`; gives its figures, too.
+    pub fn evaluate(
+        &self,
+        storage: &dyn Queryable,
+        query: &Query,
+        time_ms: i64,
+    ) -> Result<QueryResult, String> {
         let control = Deadline {
             clock: &*self.clock,
             at: self.clock.monotonic() + self.timeout,
         };
         let options = QueryOptions::default();
         self.engine
-            .instant_of(&*self.queryable, query, time_ms, &options, &control)
-            .map(|result| result.value)
+            .instant_of(storage, query, time_ms, &options, &control)
             .map_err(|e| e.to_string())
+    }
+}
+
+impl RuleQuery for EngineQuery {
+    fn parse(&self, text: &str) -> Result<Query, String> {
+        self.engine.parse(text).map_err(|e| e.to_string())
+    }
+
+    fn query(&self, query: &Query, time_ms: i64) -> Result<Value, String> {
+        let result = self.evaluate(&*self.queryable, query, time_ms)?;
+        Ok(result.value)
     }
 }
 

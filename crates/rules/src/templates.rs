@@ -10,6 +10,7 @@ use gotemplate::{Limits, Template, Value};
 use model::Labels;
 
 use crate::group::Evaluation;
+use crate::query::RuleQuery;
 
 /// A label's or annotation's text.
 #[derive(Debug)]
@@ -134,8 +135,13 @@ fn value_of(value: &promql::SampleValue) -> SampleValue {
 }
 
 fn ask(text: &str, time: i64, cx: &Evaluation<'_>) -> Result<Vec<QuerySample>, String> {
-    let query = cx.query.parse(text)?;
-    match cx.query.query(&query, time)? {
+    samples(cx.query, text, time)
+}
+
+/// What the function `query` of templates yields.
+pub fn samples(asked: &dyn RuleQuery, text: &str, time: i64) -> Result<Vec<QuerySample>, String> {
+    let query = asked.parse(text)?;
+    match asked.query(&query, time)? {
         promql::Value::Vector(samples) => Ok(samples
             .into_iter()
             .map(|sample| QuerySample {

@@ -287,3 +287,49 @@ async fn without_draining_what_waits_is_counted_as_dropped() {
         3.0
     );
 }
+
+#[tokio::test]
+async fn news_of_alertmanagers_are_taken_up_at_once_and_then_every_five_seconds() {
+    let registry = Registry::new();
+    let clock = env::sim::SimClock::starting_at(0);
+    let options = NotifierOptions {
+        queue_capacity: 5,
+        batch_size: 2,
+        drain: false,
+        user_agent: "test".into(),
+        clock: Arc::new(clock.clone()),
+    };
+    let notifier = Notifier::new(options, &registry);
+    let text = "alerting: {alertmanagers: [{static_configs: [{targets: []}]}]}";
+    apply(&notifier, text);
+    let mut discovery =
+        discovery::Manager::new(Arc::new(clock.clone()), registry.clone(), "test".into());
+    let (_stop, stopped) = net::shutdown::channel();
+    let (following, subscription) = (notifier.clone(), discovery.subscribe());
+    let running = tokio::spawn(async move { following.follow(subscription, stopped).await });
+    let settle = async || {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut find = |addresses: &str| {
+        let text = format!(
+            "alerting: {{alertmanagers: [{{static_configs: [{{targets: [{addresses}]}}]}}]}}"
+        );
+        let config = Config::parse(&text, &|_| None).expect("loads");
+        let set = &config.alerting.alertmanagers[0];
+        discovery.apply(&[(set_name(0), set.sd_configs.clone())]);
+    };
+    find("'127.0.0.1:1'");
+    settle().await;
+    assert_eq!(notifier.alertmanagers().0.len(), 1);
+    find("'127.0.0.1:1', '127.0.0.1:2'");
+    settle().await;
+    clock.advance(std::time::Duration::from_millis(4_900));
+    settle().await;
+    assert_eq!(notifier.alertmanagers().0.len(), 1);
+    clock.advance(std::time::Duration::from_millis(100));
+    settle().await;
+    assert_eq!(notifier.alertmanagers().0.len(), 2);
+    running.abort();
+}

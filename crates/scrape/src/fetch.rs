@@ -10,6 +10,7 @@ use exposition::negotiation::accept_header;
 use exposition::{Escaping, Protocol};
 use flate2::write::GzDecoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use net::dials::Dials;
 use net::http_client::{ClientError, HttpClient};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -71,7 +72,11 @@ const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout
 
 impl HttpFetch {
     /// For the targets of a job.
-    pub fn new(config: &ScrapeConfig, user_agent: &str) -> Result<HttpFetch, ClientError> {
+    pub fn new(
+        config: &ScrapeConfig,
+        user_agent: &str,
+        dials: &Dials,
+    ) -> Result<HttpFetch, ClientError> {
         let protocols: Vec<Protocol> = config
             .scrape_protocols
             .iter()
@@ -95,7 +100,7 @@ impl HttpFetch {
             (ACCEPT_ENCODING, HeaderValue::from_static(encoding)),
         ]);
         Ok(HttpFetch {
-            client: HttpClient::new(&config.http, user_agent)?,
+            client: HttpClient::counted(&config.http, user_agent, dials)?,
             headers,
             body_limit: config.limits.body_size,
         })
@@ -259,7 +264,7 @@ mod tests {
     fn fetcher(job: &str) -> HttpFetch {
         let text = format!("scrape_configs:\n- job_name: j\n{job}");
         let config = configfile::Config::parse(&text, &|_| None).expect("loads");
-        HttpFetch::new(&config.scrape_configs[0], "test").expect("builds")
+        HttpFetch::new(&config.scrape_configs[0], "test", &Dials::default()).expect("builds")
     }
 
     async fn fetch(job: &str, reply: Vec<u8>) -> Result<Page, FetchError> {

@@ -8,14 +8,15 @@ use configfile::scrape::ScrapeConfig;
 use discovery::Targets;
 use discovery::manager::Subscription;
 use env::{Clock, Registry};
-use model::Metadata;
+use model::duration::format_go_duration;
+use model::{Metadata, MetricFamily, MetricType};
 use net::shutdown::Shutdown;
 use parking_lot::Mutex;
 use storage::Appendable;
 
 use crate::failure_log::{FailureLogs, open_all};
 use crate::fetch::Buffers;
-use crate::metadata::Interner;
+use crate::metadata::{Interner, TargetMetadata};
 use crate::metrics::ScrapeMetrics;
 use crate::options::ScrapeOptions;
 use crate::pool::{FetchFactory, Pool, PoolView};
@@ -54,7 +55,7 @@ impl Manager {
         seed: u64,
         options: ScrapeOptions,
     ) -> Manager {
-        Manager(Arc::new(Inner {
+        let manager = Manager(Arc::new(Inner {
             clock,
             storage,
             fetches,
@@ -68,7 +69,44 @@ impl Manager {
             targets: Mutex::default(),
             options,
             failures: Mutex::default(),
-        }))
+        }));
+        manager.show_metadata(registry);
+        manager
+    }
+
+    /// How much is known of families, computed whenever somebody looks.
+    fn show_metadata(&self, registry: &Registry) {
+        for (name, help, figure) in [
+            (
+                "prometheus_target_metadata_cache_entries",
+                "Total number of metric metadata entries in the cache",
+                TargetMetadata::len as fn(&TargetMetadata) -> usize,
+            ),
+            (
+                "prometheus_target_metadata_cache_bytes",
+                "The number of bytes that are currently used for storing metric metadata in the cache",
+                TargetMetadata::bytes,
+            ),
+        ] {
+            let inner = Arc::downgrade(&self.0);
+            let fill = move |family: &mut MetricFamily| {
+                let Some(inner) = inner.upgrade() else { return };
+                let pools: Vec<_> = inner
+                    .pools
+                    .lock()
+                    .iter()
+                    .map(|(job, pool)| (job.clone(), pool.memories()))
+                    .collect();
+                for (job, memories) in pools {
+                    let sum: usize = memories
+                        .iter()
+                        .map(|(_, memory)| figure(&memory.lock().metadata))
+                        .sum();
+                    family.push(vec![("scrape_job".into(), job)], sum as f64);
+                }
+            };
+            registry.computed(name, help, MetricType::Gauge, fill);
+        }
     }
 
     /// Takes up a configuration: new jobs start, changed ones restart, those that are gone end. Whole or not at all:
@@ -120,10 +158,16 @@ impl Manager {
         let targets = inner.targets.lock();
         for (job, job_config, fetch) in changed {
             let (job_config, around) = (job_config.clone(), self.surroundings());
+            let began = inner.clock.monotonic();
+            let interval = format_go_duration(job_config.scrape_interval);
             let mut pool = match pools.remove(job) {
                 Some(old) => {
                     inner.metrics.pool_reloads.inc();
-                    old.replace(job_config, fetch, around)
+                    let pool = old.replace(job_config, fetch, around);
+                    let took = inner.clock.monotonic().saturating_sub(began);
+                    let lengths = inner.metrics.reload_length.with(&[&interval]);
+                    lengths.observe(took.as_secs_f64());
+                    pool
                 }
                 None => {
                     inner.metrics.pools.inc();

@@ -199,6 +199,25 @@ impl TargetMetadata {
         }
     }
 
+    /// How many families are known.
+    pub fn len(&self) -> usize {
+        self.families.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// Bytes of what is known, shared or not.
+    pub fn bytes(&self) -> usize {
+        let size = |f: &Family| {
+            let known = &f.metadata;
+            known.help.len() + known.unit.len() + known.kind.as_str().len()
+        };
+        self.families.iter().map(size).sum()
+    }
+
     /// What is known, in no particular order.
     pub fn all(&self) -> Vec<(Arc<str>, Arc<Metadata>)> {
         self.families

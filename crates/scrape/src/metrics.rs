@@ -1,15 +1,26 @@
 //! What scraping says about itself, under upstream's names.
 
 use env::Registry;
-use env::instruments::{Counter, Gauge, Summary, Vector};
+use env::instruments::{Counter, Gauge, Histogram, Summary, Vector};
+use model::duration::format_go_duration;
 
 /// Instruments of all pools.
 #[derive(Clone)]
 pub struct ScrapeMetrics {
     /// Actual time between scrapes, by configured interval.
     pub interval_length: Vector<Summary>,
+    /// The same.
+    pub interval_histogram: Vector<Histogram>,
     /// Time that syncing a pool's targets took.
     pub sync_length: Vector<Summary>,
+    /// The same.
+    pub sync_histogram: Vector<Histogram>,
+    /// Time that taking up a pool's new settings took, by its interval.
+    pub reload_length: Vector<Summary>,
+    /// Time from the start of a scrape until its samples are stored; only of jobs with more report series.
+    pub scrape_duration: Histogram,
+    /// Symbols that a pool holds of its own: none, texts are shared by all.
+    pub pool_symbols: Vector<Gauge>,
     /// Targets that could not be made, by job.
     pub sync_failed: Vector<Counter>,
     /// Pools made.
@@ -51,6 +62,7 @@ pub struct ScrapeMetrics {
 impl ScrapeMetrics {
     /// Registers all.
     pub fn new(registry: &Registry) -> ScrapeMetrics {
+        let bounds = [0.01, 0.1, 1.0, 10.0];
         let quantiles = [0.01, 0.05, 0.5, 0.90, 0.99];
         let counter = |name: &str, help: &str| registry.counter(name, help);
         ScrapeMetrics {
@@ -65,6 +77,34 @@ impl ScrapeMetrics {
                 "Actual interval to sync the scrape pool.",
                 &["scrape_job"],
                 &quantiles,
+            ),
+            interval_histogram: registry.native_histograms(
+                "prometheus_target_interval_length_histogram_seconds",
+                "Actual intervals between scrapes.",
+                &["interval"],
+                &bounds,
+            ),
+            sync_histogram: registry.native_histograms(
+                "prometheus_target_sync_length_histogram_seconds",
+                "Actual interval to sync the scrape pool.",
+                &["scrape_job"],
+                &bounds,
+            ),
+            reload_length: registry.summaries(
+                "prometheus_target_reload_length_seconds",
+                "Actual interval to reload the scrape pool with a given configuration.",
+                &["interval"],
+                &quantiles,
+            ),
+            scrape_duration: registry.native_histogram(
+                "prometheus_target_scrape_duration_seconds",
+                "Seconds from the start of a scrape until its samples are stored.",
+                &[],
+            ),
+            pool_symbols: registry.gauges(
+                "prometheus_target_scrape_pool_symboltable_items",
+                "Current number of symbols in table for this scrape pool.",
+                &["scrape_job"],
             ),
             sync_failed: registry.counters(
                 "prometheus_target_sync_failed_total",
@@ -143,5 +183,25 @@ impl ScrapeMetrics {
                 "Total number of exemplar rejected due to not being out of the expected order.",
             ),
         }
+    }
+}
+
+impl ScrapeMetrics {
+    /// So long lies between two scrapes of a target with this interval.
+    pub fn note_interval(&self, interval_ms: i64, seconds: f64) {
+        let interval = format_go_duration(interval_ms);
+        self.interval_length.with(&[&interval]).observe(seconds);
+        self.interval_histogram.with(&[&interval]).observe(seconds);
+    }
+
+    /// A pool has no metrics any more.
+    pub fn forget(&self, job: &str) {
+        self.sync_length.remove(&[job]);
+        self.sync_histogram.remove(&[job]);
+        self.sync_failed.remove(&[job]);
+        self.pool_syncs.remove(&[job]);
+        self.pool_targets.remove(&[job]);
+        self.pool_target_limit.remove(&[job]);
+        self.pool_symbols.remove(&[job]);
     }
 }

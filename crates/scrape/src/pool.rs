@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use configfile::scrape::ScrapeConfig;
 use discovery::TargetGroup;
-use env::instruments::Summary;
+use env::Registry;
 use exposition::Protocol;
 use model::Labels;
+use net::dials::Dials;
 use net::http_client::ClientError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -34,15 +35,6 @@ pub struct JobRules {
     pub extra_metrics: bool,
     /// Where failed scrapes are noted.
     pub failures: Option<Arc<FailureLog>>,
-    interval_lengths: env::instruments::Vector<Summary>,
-}
-
-impl JobRules {
-    /// Where the actual time between scrapes is noted.
-    pub fn interval_length(&self, interval_ms: i64) -> Summary {
-        self.interval_lengths
-            .with(&[&model::duration::format_duration(interval_ms)])
-    }
 }
 
 /// How a job's bodies are taken.
@@ -71,8 +63,11 @@ pub type FetchFactory =
     Arc<dyn Fn(&ScrapeConfig) -> Result<Arc<dyn Fetch>, ClientError> + Send + Sync>;
 
 /// The factory of real HTTP clients.
-pub fn http_fetches(user_agent: String) -> FetchFactory {
-    Arc::new(move |config| Ok(Arc::new(HttpFetch::new(config, &user_agent)?)))
+pub fn http_fetches(user_agent: String, registry: Registry) -> FetchFactory {
+    Arc::new(move |config| {
+        let dials = Dials::of(&registry, &config.job_name);
+        Ok(Arc::new(HttpFetch::new(config, &user_agent, &dials)?))
+    })
 }
 
 /// A job with its running loops.
@@ -125,7 +120,6 @@ impl Pool {
                 .cloned(),
             fallback: fallback(config.fallback_scrape_protocol),
             extra_metrics: config.extra_scrape_metrics,
-            interval_lengths: around.metrics.interval_length.clone(),
         });
         let limit = config.limits.targets as f64;
         around
@@ -133,6 +127,11 @@ impl Pool {
             .pool_target_limit
             .with(&[&config.job_name])
             .set(limit);
+        around
+            .metrics
+            .pool_symbols
+            .with(&[&config.job_name])
+            .set(0.0);
         Pool {
             config,
             rules,
@@ -207,10 +206,9 @@ impl Pool {
             .set(self.loops.len() as f64);
         metrics.pool_syncs.with(&[&job]).inc();
         let took = self.around.clock.monotonic().saturating_sub(started);
-        metrics
-            .sync_length
-            .with(&[&job])
-            .observe(took.as_secs_f64());
+        let took = took.as_secs_f64();
+        metrics.sync_length.with(&[&job]).observe(took);
+        metrics.sync_histogram.with(&[&job]).observe(took);
     }
 
     fn apply_target_limit(&self) {
@@ -274,6 +272,7 @@ impl Pool {
 
     /// Ends all loops because the job is gone: the end of all series is marked.
     pub fn remove(self) {
+        self.around.metrics.forget(&self.config.job_name);
         for running in self.loops.into_values() {
             running.orders.send_replace(Order::Remove);
         }

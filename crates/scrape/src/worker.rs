@@ -175,9 +175,9 @@ impl Worker {
             let mut memory = self.memory.lock();
             if let Some(last) = memory.last_start.replace(start) {
                 let length = start.saturating_sub(last).as_secs_f64();
-                self.rules
-                    .interval_length(self.target.interval)
-                    .observe(length);
+                self.around
+                    .metrics
+                    .note_interval(self.target.interval, length);
             }
             let (time, schedule) = aligned(
                 clock.now(),
@@ -272,6 +272,13 @@ impl Ingestion {
         if let Err(fault) = written.and_then(|()| batch.commit()) {
             tracing::error!(component = "scrape manager", scrape_pool = %self.rules.job, target = %self.target.url, err = %fault, "Scrape commit failed");
             error.get_or_insert(fault.to_string());
+        }
+        if self.rules.extra_metrics {
+            let took = self.around.clock.monotonic().saturating_sub(self.start);
+            self.around
+                .metrics
+                .scrape_duration
+                .observe(took.as_secs_f64());
         }
         self.note(error, report.duration_seconds);
     }

@@ -249,3 +249,36 @@ async fn a_clock_that_goes_back_costs_samples_and_nothing_else() {
     assert!(anew.windows(2).all(|w| w[1].0 - w[0].0 == 10_000));
     assert!(!after.iter().any(|(_, v)| is_stale_nan(*v)));
 }
+
+#[tokio::test]
+async fn news_of_targets_are_taken_up_at_once_and_then_every_five_seconds() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 1h}]");
+    let clock = Arc::new(world.clock.clone());
+    let mut discovery = discovery::Manager::new(clock, world.registry.clone(), "test".into());
+    let (_stop, stopped) = net::shutdown::channel();
+    let (manager, subscription) = (world.manager.clone(), discovery.subscribe());
+    let running = tokio::spawn(async move { manager.run(subscription, stopped).await });
+    let mut find = |addresses: &[&str]| {
+        let text = format!(
+            "scrape_configs: [{{job_name: j, static_configs: [{{targets: [{}]}}]}}]",
+            addresses.join(", ")
+        );
+        let config = Config::parse(&text, &|_| None).expect("loads");
+        let job = &config.scrape_configs[0];
+        discovery.apply(&[(job.job_name.clone(), job.sd_configs.clone())]);
+    };
+    find(&["'a:1'"]);
+    settle().await;
+    assert_eq!(world.health().len(), 1, "the first is taken up at once");
+    for addresses in [&["'a:1'", "'b:1'"][..], &["'a:1'", "'b:1'", "'c:1'"]] {
+        find(addresses);
+        settle().await;
+    }
+    world.clock.advance(Duration::from_millis(4_900));
+    settle().await;
+    assert_eq!(world.health().len(), 1, "the next has to wait");
+    world.clock.advance(Duration::from_millis(100));
+    settle().await;
+    assert_eq!(world.health().len(), 3, "and comes with what came since");
+    running.abort();
+}

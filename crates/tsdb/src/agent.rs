@@ -17,6 +17,7 @@ use storage::{Appendable, Appender, Querier, Queryable, StorageError, TimeRange}
 use crate::checkpoint;
 use crate::db::take_lock;
 use crate::failure::DbError;
+use crate::metrics::Appended;
 use crate::wal::{self, Wal, WalError, WalOptions};
 
 mod appender;
@@ -195,6 +196,21 @@ impl Agent {
     /// Series in memory.
     pub fn series_count(&self) -> usize {
         self.series.iter().map(|s| s.lock().len()).sum()
+    }
+
+    /// Counts of what is appended.
+    pub fn appended(&self) -> Appended {
+        let of = |kind: &str| {
+            let samples = self.metrics.samples.as_ref();
+            samples
+                .map(|samples| samples.with(&[kind]))
+                .unwrap_or_default()
+        };
+        Appended {
+            floats: of("float"),
+            histograms: of("histogram"),
+            exemplars: self.metrics.exemplars.clone(),
+        }
     }
 
     /// The folder.

@@ -15,7 +15,7 @@ use storage::{AppendError, Appendable, Appender, Querier, Queryable, StorageErro
 use crate::block::Block;
 use crate::failure::DbError;
 use crate::head::{Head, HeadAppender, HeadReader, HeadStats, Replay};
-use crate::metrics::Metrics;
+use crate::metrics::{Appended, Metrics};
 use crate::options::{Options, Retention};
 use crate::plan;
 use crate::querier::DbQuerier;
@@ -103,6 +103,16 @@ impl Db {
     /// Folder of the log, for a [`crate::wal::Cursor`].
     pub fn wal_dir(&self) -> &Path {
         self.head.wal.dir()
+    }
+
+    /// Counts of what is appended.
+    pub fn appended(&self) -> Appended {
+        let samples = &self.metrics.samples_appended;
+        Appended {
+            floats: samples.with(&["float"]),
+            histograms: samples.with(&["histogram"]),
+            exemplars: self.metrics.exemplars_appended.clone(),
+        }
     }
 
     /// The blocks in use, by time.

@@ -38,5 +38,6 @@ pub use db::{Db, ReplayProgress, Work};
 pub use failure::DbError;
 pub use head::{HeadStats, NamedCount};
 pub use merge::{Sample, Value};
+pub use metrics::Appended;
 pub use options::{Options, Retention};
 pub use wal::Durability;

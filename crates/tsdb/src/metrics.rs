@@ -66,6 +66,9 @@ impl Metrics {
         let summary = |rest: &str, help: &str| registry.summary(&name(rest), help, &[]);
         let histogram =
             |rest: &str, help: &str, bounds: &[f64]| registry.histogram(&name(rest), help, bounds);
+        let native_histogram = |rest: &str, help: &str, bounds: &[f64]| {
+            registry.native_histogram(&name(rest), help, bounds)
+        };
         let by_type = |rest: &str, help: &str| {
             let vector = registry.counters(&name(rest), help, &["type"]);
             // Present from the start, so that a rate over the first failure is not blind.
@@ -86,7 +89,7 @@ impl Metrics {
                 &format!("{kind}_compactions_failed_total"),
                 &format!("Failed compactions of {what}."),
             );
-            histogram(
+            native_histogram(
                 &format!("{kind}_compaction_duration_seconds"),
                 &format!("Duration of compactions of {what}."),
                 &exponential_bounds(1.0, 2.0, 14),
@@ -128,7 +131,7 @@ impl Metrics {
                 "too_old_samples_total",
                 "Samples refused for being older than the out-of-order window.",
             ),
-            out_of_order_delta: histogram(
+            out_of_order_delta: native_histogram(
                 "sample_ooo_delta",
                 "Age in seconds of samples behind the newest one.",
                 &[600.0, 1800.0, 3600.0, 7200.0, 10800.0, 21600.0, 43200.0],
@@ -169,7 +172,7 @@ impl Metrics {
                 "compaction_populating_block",
                 "Set to 1 while a block is being written.",
             ),
-            compaction_duration: histogram(
+            compaction_duration: native_histogram(
                 "compaction_duration_seconds",
                 "Duration of compactions.",
                 &exponential_bounds(1.0, 2.0, 14),
@@ -189,7 +192,7 @@ impl Metrics {
                 "Time range of chunks at their first compaction.",
                 &exponential_bounds(100.0, 4.0, 10),
             ),
-            tombstone_cleanup: histogram(
+            tombstone_cleanup: native_histogram(
                 "tombstone_cleanup_seconds",
                 "Time taken to write blocks anew without deleted samples.",
                 &[],
@@ -290,4 +293,15 @@ fn unknown_refs(registry: &Registry, name: &str, kinds: &[&str]) -> Vector<Count
         vector.with(&[kind]);
     }
     vector
+}
+
+/// What has been appended since the start, at any time.
+#[derive(Clone)]
+pub struct Appended {
+    /// Samples that are floats.
+    pub floats: Counter,
+    /// Samples that are histograms.
+    pub histograms: Counter,
+    /// Exemplars.
+    pub exemplars: Counter,
 }

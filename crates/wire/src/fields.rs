@@ -55,6 +55,11 @@ pub fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
+/// A `sint`'s zigzag form of a number.
+pub fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
+}
+
 /// Takes a variable-length integer of at most `bytes_max` bytes.
 pub fn varint(rest: &mut &[u8], bytes_max: usize) -> Result<u64, Broken> {
     let mut value = 0u64;

@@ -10,5 +10,5 @@ pub mod remote_write;
 
 pub use fields::{
     Broken, Value, delimited, doubles, fields, integers, put_bytes, put_double, put_uint,
-    put_varint, unzigzag, varint,
+    put_varint, unzigzag, varint, zigzag,
 };

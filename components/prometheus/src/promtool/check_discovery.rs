@@ -74,9 +74,12 @@ pub async fn service_discovery(arguments: &[String], clock: Arc<dyn Clock>) -> O
 
 fn cannot_start(configs: &[SdConfig]) -> Option<String> {
     configs.iter().find_map(|config| match config {
-        SdConfig::Kubernetes(kubernetes) => {
-            discovery::kubernetes::connect(kubernetes, &crate::build::user_agent()).err()
-        }
+        SdConfig::Kubernetes(kubernetes) => discovery::kubernetes::connect(
+            kubernetes,
+            &crate::build::user_agent(),
+            &Default::default(),
+        )
+        .err(),
         _ => None,
     })
 }

@@ -9,10 +9,12 @@ pub(super) fn print_http_client(out: &mut Writer, http: &HttpClientConfig) {
         out.section("basic_auth");
         out.filled("username", &auth.username);
         out.filled("username_file", &auth.username_file);
+        out.filled("username_ref", &auth.username_ref);
         if !auth.password.is_empty() {
             out.field("password", HIDDEN);
         }
         out.filled("password_file", &auth.password_file);
+        out.filled("password_ref", &auth.password_ref);
         out.end();
     }
     if let Some(authorization) = &http.authorization {
@@ -22,6 +24,7 @@ pub(super) fn print_http_client(out: &mut Writer, http: &HttpClientConfig) {
             out.field("credentials", HIDDEN);
         }
         out.filled("credentials_file", &authorization.credentials_file);
+        out.filled("credentials_ref", &authorization.credentials_ref);
         out.end();
     }
     if let Some(oauth2) = &http.oauth2 {
@@ -31,12 +34,14 @@ pub(super) fn print_http_client(out: &mut Writer, http: &HttpClientConfig) {
             out.field("client_secret", HIDDEN);
         }
         out.filled("client_secret_file", &oauth2.client_secret_file);
+        out.filled("client_secret_ref", &oauth2.client_secret_ref);
         let jwt = &oauth2.jwt;
         if !jwt.key.is_empty() {
             out.field("client_certificate_key", HIDDEN);
         }
         out.filled("client_certificate_key_id", &jwt.key_id);
         out.filled("client_certificate_key_file", &jwt.key_file);
+        out.filled("client_certificate_key_ref", &jwt.key_ref);
         out.filled("grant_type", &oauth2.grant_type);
         out.filled("signature_algorithm", &jwt.algorithm);
         out.filled("iss", &jwt.issuer);
@@ -77,8 +82,11 @@ fn print_tls(out: &mut Writer, tls: &TlsConfig) {
         out.field("key", HIDDEN);
     }
     out.filled("ca_file", &tls.ca_file);
+    out.filled("ca_ref", &tls.ca_ref);
     out.filled("cert_file", &tls.cert_file);
+    out.filled("cert_ref", &tls.cert_ref);
     out.filled("key_file", &tls.key_file);
+    out.filled("key_ref", &tls.key_ref);
     out.filled("server_name", &tls.server_name);
     out.field("insecure_skip_verify", tls.insecure_skip_verify);
     for (name, version) in [

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scrape::ScrapeProtocol;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, &|name| (name == "HOST").then(|| "web-1".to_string()))
@@ -131,4 +132,83 @@ scrape_configs:\n- job_name: k\n  kubernetes_sd_configs:\n  - role: pod\n    nam
         again.scrape_configs[0].sd_configs,
         config.scrape_configs[0].sd_configs
     );
+}
+
+#[test]
+fn defaults_hold_where_the_text_says_nothing() {
+    let defaults = || Global {
+        extra_scrape_metrics: true,
+        scrape_protocols: Some(ScrapeProtocol::PROTOBUF_FIRST.to_vec()),
+        ..Global::default()
+    };
+    for (text, extra, first) in [
+        (
+            "scrape_configs: [{job_name: a}]",
+            true,
+            ScrapeProtocol::PrometheusProto,
+        ),
+        (
+            "global: {scrape_interval: 1m}\nscrape_configs: [{job_name: a}]",
+            true,
+            ScrapeProtocol::PrometheusProto,
+        ),
+        (
+            "global: {extra_scrape_metrics: false, scrape_protocols: [PrometheusText0.0.4]}\nscrape_configs: [{job_name: a}]",
+            false,
+            ScrapeProtocol::PrometheusText004,
+        ),
+        (
+            "scrape_configs: [{job_name: a, extra_scrape_metrics: false, scrape_protocols: [OpenMetricsText0.0.1]}]",
+            false,
+            ScrapeProtocol::OpenMetricsText001,
+        ),
+    ] {
+        let config = Config::parse_with(text, &|_: &str| None, defaults()).expect(text);
+        let job = &config.scrape_configs[0];
+        assert_eq!(
+            (job.extra_scrape_metrics, job.scrape_protocols[0]),
+            (extra, first),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn names_of_a_secret_manager_are_read_and_shown() {
+    let with = |section: &str| {
+        let text = format!("scrape_configs: [{{job_name: a, {section}}}]");
+        Config::parse(&text, &|_: &str| None)
+    };
+    for (section, what) in [
+        ("basic_auth: {username: u, password_ref: r}", "password"),
+        ("basic_auth: {username_ref: r}", "username"),
+        ("authorization: {credentials_ref: r}", "credentials"),
+        (
+            "oauth2: {client_id: c, token_url: 'http://t', client_secret_ref: r}",
+            "client secret",
+        ),
+        ("tls_config: {ca_ref: r}", "CA certificate"),
+    ] {
+        let config = with(section).expect(section);
+        assert_eq!(
+            config.scrape_configs[0].http.referred_secret(),
+            Some(what),
+            "{section}"
+        );
+        let printed = crate::print::print(&config);
+        assert!(printed.contains("_ref: r\n"), "{printed}");
+    }
+    for (section, message) in [
+        (
+            "basic_auth: {password: p, password_ref: r}",
+            "at most one of basic_auth password, password_file & password_ref must be configured",
+        ),
+        (
+            "tls_config: {cert_ref: r}",
+            "exactly one of key or key_file must be configured when a client certificate is configured",
+        ),
+    ] {
+        let error = with(section).expect_err(section).to_string();
+        assert!(error.contains(message), "{error}");
+    }
 }

@@ -8,6 +8,7 @@ use configfile::Secret;
 use configfile::http_client::{Authorization, BasicAuth, HttpClientConfig};
 use configfile::sd_kubernetes::KubernetesSdConfig;
 use configfile::yaml::{self, Node, Value};
+use net::dials::Dials;
 use net::http_client::HttpClient;
 
 /// Where a pod finds what lets it ask the API server.
@@ -25,7 +26,11 @@ pub struct Cluster {
 }
 
 /// Finds the API server of a configuration. Nothing is asked yet.
-pub fn connect(config: &KubernetesSdConfig, user_agent: &str) -> Result<Cluster, String> {
+pub fn connect(
+    config: &KubernetesSdConfig,
+    user_agent: &str,
+    dials: &Dials,
+) -> Result<Cluster, String> {
     let (url, http) = if !config.api_server.is_empty() {
         (config.api_server.clone(), config.http.clone())
     } else if !config.kubeconfig_file.is_empty() {
@@ -46,7 +51,7 @@ pub fn connect(config: &KubernetesSdConfig, user_agent: &str) -> Result<Cluster,
         true => read_own_namespace(SERVICE_ACCOUNT)?,
         false => String::new(),
     };
-    let client = HttpClient::new(&http, user_agent).map_err(|e| e.to_string())?;
+    let client = HttpClient::counted(&http, user_agent, dials).map_err(|e| e.to_string())?;
     Ok(Cluster {
         url: url.trim_end_matches('/').to_string(),
         client,
@@ -139,6 +144,7 @@ fn read_kubeconfig(text: &str, dir: &Path) -> Result<(String, HttpClientConfig),
             kind: "Bearer".into(),
             credentials: Secret::new(token),
             credentials_file: token_file,
+            ..Authorization::default()
         });
     } else if !username.is_empty() {
         http.basic_auth = Some(BasicAuth {

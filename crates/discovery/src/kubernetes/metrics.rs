@@ -24,19 +24,39 @@ pub struct Metrics {
     work: Summary,
 }
 
+/// Events and failures are there before anything is discovered.
+pub fn from_the_start(registry: &Registry) -> (Vector<Counter>, Counter) {
+    let events = registry.counters(
+        "prometheus_sd_kubernetes_events_total",
+        "The number of Kubernetes events handled.",
+        &["role", "event"],
+    );
+    for kind in [
+        Kind::Pod,
+        Kind::Service,
+        Kind::Endpoints,
+        Kind::EndpointSlice,
+        Kind::Node,
+        Kind::Ingress,
+    ] {
+        for change in [Change::Add, Change::Update, Change::Delete] {
+            events.with(&[kind.as_str(), change.as_str()]);
+        }
+    }
+    let failures = registry.counter(
+        "prometheus_sd_kubernetes_failures_total",
+        "The number of failed WATCH/LIST requests.",
+    );
+    (events, failures)
+}
+
 impl Metrics {
     /// Those of `registry`.
     pub fn new(registry: &Registry) -> Metrics {
-        let metrics = Metrics {
-            events: registry.counters(
-                "prometheus_sd_kubernetes_events_total",
-                "The number of Kubernetes events handled.",
-                &["role", "event"],
-            ),
-            failures: registry.counter(
-                "prometheus_sd_kubernetes_failures_total",
-                "The number of failed WATCH/LIST requests.",
-            ),
+        let (events, failures) = from_the_start(registry);
+        Metrics {
+            events,
+            failures,
             requests: registry.counters(
                 "prometheus_sd_kubernetes_http_request_total",
                 "Total number of HTTP requests to the Kubernetes API by status code.",
@@ -70,20 +90,7 @@ impl Metrics {
                     &[],
                 )
                 .with(&[QUEUE]),
-        };
-        for kind in [
-            Kind::Pod,
-            Kind::Service,
-            Kind::Endpoints,
-            Kind::EndpointSlice,
-            Kind::Node,
-            Kind::Ingress,
-        ] {
-            for change in [Change::Add, Change::Update, Change::Delete] {
-                metrics.events.with(&[kind.as_str(), change.as_str()]);
-            }
         }
-        metrics
     }
 
     /// An object changed.

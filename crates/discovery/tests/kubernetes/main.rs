@@ -71,7 +71,7 @@ fn config(server: &ApiServer, role: KubernetesRole) -> KubernetesSdConfig {
 fn discover(config: KubernetesSdConfig, speed: u32) -> Discovery {
     let (sender, found) = watch::channel(None);
     let registry = Registry::new();
-    let cluster = connect(&config, "test").expect("connects");
+    let cluster = connect(&config, "test", &Default::default()).expect("connects");
     let clock = Arc::new(FastClock(Instant::now(), speed));
     let task = tokio::spawn(run(
         config,

@@ -112,6 +112,60 @@ TYPE u unknown
     assert_eq!(shown(&body, BOTH), want);
 }
 
+#[test]
+fn written_native_buckets_come_back() {
+    let native = model::Histogram {
+        schema: 3,
+        zero_threshold: 1e-9,
+        zero_count: 2,
+        count: 9,
+        sum: 4.5,
+        positive_spans: vec![
+            model::Span {
+                offset: -7,
+                length: 2,
+            },
+            model::Span {
+                offset: 3,
+                length: 1,
+            },
+        ],
+        positive_buckets: vec![1, 2, -1],
+        negative_spans: vec![model::Span {
+            offset: 0,
+            length: 1,
+        }],
+        negative_buckets: vec![1],
+        ..model::Histogram::default()
+    };
+    let mut family = MetricFamily::new("h", "", model::MetricType::Histogram);
+    family.metrics.push(model::Metric {
+        labels: Vec::new(),
+        value: model::MetricValue::Histogram {
+            buckets: vec![(0.5, 4), (f64::INFINITY, 9)],
+            sum: 4.5,
+            count: 9,
+            native: Some(Box::new(native.clone())),
+        },
+        timestamp_ms: None,
+    });
+    let mut body = Vec::new();
+    write_protobuf(&[family], Escaping::AllowUtf8, &mut body);
+    let read = ProtobufBody::decode(&body, NATIVE).expect("decodes");
+    let mut entries = read.entries();
+    let mut found = Vec::new();
+    while let Some(entry) = entries.next() {
+        if let ProtobufEntry::Histogram {
+            value: Native::Integer(read),
+            ..
+        } = entry
+        {
+            found.push(read.clone());
+        }
+    }
+    assert_eq!(found, [native]);
+}
+
 fn message(build: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     build(&mut out);

@@ -1,9 +1,9 @@
 //! Metric families as length-delimited protobuf messages.
 
-use model::{Metric, MetricFamily, MetricType, MetricValue};
+use model::{FloatHistogram, Histogram, Metric, MetricFamily, MetricType, MetricValue, Span};
 
 use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
-use wire::{put_bytes, put_double, put_uint, put_varint};
+use wire::{put_bytes, put_double, put_uint, put_varint, zigzag};
 
 /// Appends the families, each with its length before it. Families without metrics are left out.
 pub fn write_protobuf(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
@@ -88,6 +88,7 @@ fn write_metric(
             buckets,
             sum,
             count,
+            native,
         } => {
             put_uint(inner, 1, *count);
             put_double(inner, 2, *sum);
@@ -97,6 +98,13 @@ fn write_metric(
                 put_double(&mut message, 2, *bound);
                 put_bytes(inner, 3, &message);
             }
+            if let Some(native) = native {
+                write_native(native, inner);
+            }
+            7
+        }
+        MetricValue::NativeFloat(histogram) => {
+            write_native_float(histogram, inner);
             7
         }
     };
@@ -104,4 +112,44 @@ fn write_metric(
     if let Some(timestamp) = source.timestamp_ms {
         put_uint(out, 6, timestamp as u64);
     }
+}
+
+fn put_signed(out: &mut Vec<u8>, field: u64, n: i64) {
+    put_uint(out, field, zigzag(n));
+}
+
+fn write_spans(field: u64, spans: &[Span], out: &mut Vec<u8>) {
+    for span in spans {
+        let mut message = Vec::with_capacity(12);
+        put_signed(&mut message, 1, i64::from(span.offset));
+        put_uint(&mut message, 2, u64::from(span.length));
+        put_bytes(out, field, &message);
+    }
+}
+
+fn write_native(histogram: &Histogram, out: &mut Vec<u8>) {
+    put_signed(out, 5, i64::from(histogram.schema));
+    put_double(out, 6, histogram.zero_threshold);
+    put_uint(out, 7, histogram.zero_count);
+    // Not packed: the message is of proto2.
+    write_spans(9, &histogram.negative_spans, out);
+    let deltas = histogram.negative_buckets.iter();
+    deltas.for_each(|delta| put_signed(out, 10, *delta));
+    write_spans(12, &histogram.positive_spans, out);
+    let deltas = histogram.positive_buckets.iter();
+    deltas.for_each(|delta| put_signed(out, 13, *delta));
+}
+
+fn write_native_float(histogram: &FloatHistogram, out: &mut Vec<u8>) {
+    put_double(out, 4, histogram.count);
+    put_double(out, 2, histogram.sum);
+    put_signed(out, 5, i64::from(histogram.schema));
+    put_double(out, 6, histogram.zero_threshold);
+    put_double(out, 8, histogram.zero_count);
+    write_spans(9, &histogram.negative_spans, out);
+    let counts = histogram.negative_buckets.iter();
+    counts.for_each(|count| put_double(out, 11, *count));
+    write_spans(12, &histogram.positive_spans, out);
+    let counts = histogram.positive_buckets.iter();
+    counts.for_each(|count| put_double(out, 14, *count));
 }

@@ -44,6 +44,7 @@ fn sample() -> Vec<MetricFamily> {
                     buckets: vec![(0.5, 1), (1.0, 2)],
                     sum: 7.25,
                     count: 3_000_000,
+                    native: None,
                 },
             )],
         ),

@@ -32,7 +32,7 @@ impl NotifierMetrics {
                 BY_URL,
                 &[0.5, 0.9, 0.99],
             ),
-            latency_histogram: registry.histograms(
+            latency_histogram: registry.native_histograms(
                 "prometheus_notifications_latency_histogram_seconds",
                 "Latency histogram for sending alert notifications.",
                 BY_URL,

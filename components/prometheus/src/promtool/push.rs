@@ -1,0 +1,239 @@
+//! `promtool push metrics`: metrics of files to a remote write receiver.
+
+use std::io::Read as _;
+
+use configfile::http_client::HttpClientConfig;
+use configfile::remote::{RemoteWriteConfig, WriteMessage};
+use flags::{Flag, Program, Values};
+use net::http_client::HttpClient;
+
+use super::client::{CLIENT_CONFIG, client};
+use super::{Outcome, Tool, os_text, read_flags, usage};
+
+const PUSH: Program = Program {
+    name: "promtool push metrics",
+    about: "Push metrics to a prometheus remote write (for testing purpose only).",
+    flags: &[
+        CLIENT_CONFIG,
+        Flag::list(
+            "label",
+            "job=promtool",
+            "Label to attach to metrics. Can be specified multiple times.",
+        ),
+        Flag::value("timeout", "30s", "The time to wait for pushing metrics."),
+        Flag::list("header", "", "Prometheus remote write header."),
+        Flag::value(
+            "protobuf_message",
+            "prometheus.WriteRequest",
+            "Protobuf message to use when writing (prometheus.WriteRequest or io.prometheus.write.v2.Request).",
+        ),
+        Flag::value(
+            "remote-write.path",
+            "/api/v1/write",
+            "Override the default remote write API path.",
+        ),
+        Flag::word(
+            "remote-write-url",
+            "Prometheus remote write url to push metrics.",
+        ),
+        Flag::words(
+            "metric-files",
+            "The metric files to push, default is read from standard input.",
+        ),
+    ],
+};
+
+/// The longest page that is read.
+const MAX_PAGE: u64 = 1 << 30;
+
+/// `promtool push [flags] metrics URL [FILES...]`, without `push`.
+pub async fn push(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
+    let Some(arguments) = without_subcommand(arguments) else {
+        return usage("must select a subcommand of 'push', try --help");
+    };
+    let prepared = read_flags(&PUSH, &[], &arguments).and_then(|values| prepare(&values));
+    let push = match prepared {
+        Ok(push) => push,
+        Err(outcome) => return outcome,
+    };
+    let mut outcome = Outcome::printed(String::new());
+    let mut pages = Vec::new();
+    if push.files.is_empty() {
+        let mut page = Vec::new();
+        match tool.input.take(MAX_PAGE).read_to_end(&mut page) {
+            Ok(_) => pages.push((None, page)),
+            Err(error) => return Outcome::failed(format!("  FAILED: {error}\n")),
+        }
+    }
+    for file in &push.files {
+        match std::fs::read(file) {
+            Ok(page) => pages.push((Some(file), page)),
+            Err(error) => {
+                let error = os_text(&error);
+                outcome
+                    .err
+                    .push_str(&format!("  FAILED: open {file}: {error}\n"));
+                outcome.code = 1;
+            }
+        }
+    }
+    for (file, page) in pages {
+        let (reading, what) = match file {
+            None => ("standard input".to_string(), "metrics".to_string()),
+            Some(file) => (
+                format!("metrics file {file}"),
+                format!("metrics file {file}"),
+            ),
+        };
+        outcome.out.push_str(&format!("Parsing {reading}\n"));
+        match push.send(&page, tool).await {
+            Ok(()) => outcome
+                .out
+                .push_str(&format!("  SUCCESS: {what} pushed to remote write.\n")),
+            Err(error) => {
+                outcome.err.push_str(&format!("  FAILED: {error}\n"));
+                outcome.code = 1;
+            }
+        }
+    }
+    outcome
+}
+
+/// Takes the word `metrics` out, behind flags of `push` itself if there are any.
+fn without_subcommand(arguments: &[String]) -> Option<Vec<String>> {
+    let mut at = 0;
+    while arguments.get(at)?.starts_with("--") && arguments[at] != "--help" {
+        // A flag may have its value in the next word.
+        at += if arguments[at].contains('=') { 1 } else { 2 };
+    }
+    let mut rest = arguments.to_vec();
+    match rest[at].as_str() {
+        "metrics" => drop(rest.remove(at)),
+        "--help" | "-h" => {}
+        _ => return None,
+    }
+    Some(rest)
+}
+
+/// What a command line asks for.
+struct Push {
+    client: HttpClient,
+    target: RemoteWriteConfig,
+    labels: Vec<(String, String)>,
+    files: Vec<String>,
+}
+
+fn prepare(values: &Values) -> Result<Push, Outcome> {
+    let timeout = values.text("timeout");
+    let timeout = model::duration::parse_go_duration(timeout)
+        .map_err(|_| usage(&format!("--timeout: invalid duration {timeout:?}")))?;
+    let message = match values.text("protobuf_message") {
+        "prometheus.WriteRequest" => WriteMessage::V1,
+        "io.prometheus.write.v2.Request" => WriteMessage::V2,
+        other => {
+            return Err(Outcome::failed(format!(
+                "  FAILED: invalid protobuf message {other:?}, must be prometheus.WriteRequest or io.prometheus.write.v2.Request\n"
+            )));
+        }
+    };
+    let (url, path) = (
+        values.text("remote-write-url"),
+        values.text("remote-write.path"),
+    );
+    if !url.contains("://") {
+        return Err(usage(&format!(
+            "invalid URL {url:?}: a scheme such as http:// is missing"
+        )));
+    }
+    Ok(Push {
+        client: client(values).map_err(|fault| Outcome::failed(format!("{}\n", fault.0)))?,
+        target: RemoteWriteConfig {
+            url: joined(url, path),
+            timeout: timeout.as_millis() as i64,
+            name: String::new(),
+            headers: read_pairs(&values.list("header"))?,
+            relabel_configs: Vec::new(),
+            send_exemplars: false,
+            send_native_histograms: false,
+            message,
+            round_robin_dns: false,
+            failed_request_logging: false,
+            http: HttpClientConfig::default(),
+            queue: configfile::remote::QueueConfig {
+                retry_on_http_429: true,
+                ..Default::default()
+            },
+            metadata: Default::default(),
+        },
+        labels: read_pairs(&values.list("label"))?,
+        files: values.list("metric-files"),
+    })
+}
+
+/// The path below the address. The address used to be the whole of it, and still may be.
+fn joined(url: &str, path: &str) -> String {
+    let (url, path) = (url.trim_end_matches('/'), path.trim_matches('/'));
+    if path.is_empty() || url.ends_with(&format!("/{path}")) {
+        url.to_string()
+    } else {
+        format!("{url}/{path}")
+    }
+}
+
+fn read_pairs(words: &[String]) -> Result<Vec<(String, String)>, Outcome> {
+    let pair = |word: &String| {
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| usage(&format!("expected KEY=VALUE got '{word}', try --help")))?;
+        Ok((name.to_string(), value.to_string()))
+    };
+    words.iter().filter(|w| !w.is_empty()).map(pair).collect()
+}
+
+impl Push {
+    async fn send(&self, page: &[u8], tool: &Tool<'_>) -> Result<(), String> {
+        let families = exposition::read_families(page).map_err(|error| {
+            format!(
+                "text format parsing error in line {}: {}",
+                error.line, error.message
+            )
+        })?;
+        let clock = &*tool.clock;
+        remote::push::push(&self.client, &self.target, &families, &self.labels, clock).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_requests_go() {
+        let path = "/api/v1/write";
+        for (url, wanted) in [
+            ("http://h:9090", "http://h:9090/api/v1/write"),
+            ("http://h/prom/", "http://h/prom/api/v1/write"),
+            ("http://h:9090/api/v1/write", "http://h:9090/api/v1/write"),
+        ] {
+            assert_eq!(joined(url, path), wanted);
+        }
+        assert_eq!(joined("http://h", "/push"), "http://h/push");
+    }
+
+    #[test]
+    fn flags_may_stand_before_the_subcommand() {
+        let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+        let rest = |text: &str| without_subcommand(&words(text)).map(|rest| rest.join(" "));
+        assert_eq!(rest("metrics u f"), Some("u f".into()));
+        assert_eq!(
+            rest("--http.config.file c metrics u"),
+            Some("--http.config.file c u".into())
+        );
+        assert_eq!(
+            rest("--http.config.file=c metrics u"),
+            Some("--http.config.file=c u".into())
+        );
+        assert_eq!(rest("samples u"), None);
+        assert_eq!(rest("--http.config.file"), None);
+    }
+}
