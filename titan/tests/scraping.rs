@@ -40,7 +40,16 @@ fn target(content_type: &'static str, page: &'static str) -> (String, Receiver<S
 
 /// A server that scrapes `address` five times a second.
 fn server(folder: &std::path::Path, address: &str, job: &str, flags: &[&str]) -> (u16, Running) {
-    let port = free_port();
+    server_at(free_port(), folder, address, job, flags)
+}
+
+fn server_at(
+    port: u16,
+    folder: &std::path::Path,
+    address: &str,
+    job: &str,
+    flags: &[&str],
+) -> (u16, Running) {
     let config = format!(
         "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: t\n  static_configs: [{{targets: ['{address}']}}]\n{job}"
     );
@@ -126,4 +135,30 @@ fn start_timestamps_become_zero_samples() {
     wait_for_result(port, &zero);
     let created = get(port, "/api/v1/query?query=c_created").body;
     assert!(created.contains("\"result\":[]"), "{created}");
+}
+
+#[test]
+fn native_histograms_are_federated_over_protobuf() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let port = free_port();
+    let own = format!("127.0.0.1:{port}");
+    let natives = "  scrape_native_histograms: true\n";
+    let (port, _first) = server_at(port, folders[0].path(), &own, natives, &[]);
+    let histogram = "prometheus_http_request_duration_seconds{handler=\"/metrics\"}";
+    wait_for_result(port, &format!("histogram_count({histogram}) > 0"));
+    let federate = format!(
+        "{natives}  honor_labels: true\n  metrics_path: /federate\n  params: {{'match[]': ['prometheus_http_request_duration_seconds', 'up']}}\n"
+    );
+    let (second, _second) = server(folders[1].path(), &own, &federate, &[]);
+    wait_for_result(
+        second,
+        &format!("histogram_count({histogram} and on() up{{instance=\"{own}\"}} == 1) > 0"),
+    );
+    // Texts leave them out.
+    let page = get(
+        port,
+        "/federate?match[]=prometheus_http_request_duration_seconds",
+    )
+    .body;
+    assert_eq!(page, "");
 }

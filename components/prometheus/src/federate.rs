@@ -9,13 +9,17 @@ use axum::extract::{Request, State};
 use axum::response::IntoResponse as _;
 use exposition::{Format, Protocol, negotiation};
 use http::{Response, StatusCode, header};
-use model::{FloatHistogram, Labels, Metric, MetricFamily, MetricType, MetricValue};
+use model::{FloatHistogram, Labels, Metric, MetricFamily, MetricType, MetricValue, ResetHint};
 use storage::{Queryable as _, SelectHints, StorageError, TimeRange, Value};
 
 use crate::web::Web;
 
-/// The formats that upstream serves here, but protobuf.
-const OFFERED: [Protocol; 2] = [Protocol::PrometheusText0_0_4, Protocol::PrometheusText1_0_0];
+/// The formats that upstream serves here.
+const OFFERED: [Protocol; 3] = [
+    Protocol::PrometheusProto,
+    Protocol::PrometheusText0_0_4,
+    Protocol::PrometheusText1_0_0,
+];
 
 /// `/federate`
 pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response<Body> {
@@ -41,15 +45,15 @@ pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response
     let work = {
         let web = web.clone();
         move || {
-            let families = families_of(&web, &sets)?;
+            let natives = protocol == Protocol::PrometheusProto;
+            let families = families_of(&web, &sets, natives)?;
             let mut body = Vec::new();
             match protocol.format() {
                 Format::OpenMetrics => {
                     exposition::write_openmetrics(&families, escaping, &mut body);
                 }
-                Format::Text | Format::Protobuf => {
-                    exposition::write_text(&families, escaping, &mut body);
-                }
+                Format::Text => exposition::write_text(&families, escaping, &mut body),
+                Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
             }
             Ok::<_, StorageError>(body)
         }
@@ -80,7 +84,11 @@ fn plain(status: StatusCode, message: &str) -> Response<Body> {
     (status, headers, format!("{message}\n")).into_response()
 }
 
-fn families_of(web: &Web, sets: &[Vec<model::Matcher>]) -> Result<Vec<MetricFamily>, StorageError> {
+fn families_of(
+    web: &Web,
+    sets: &[Vec<model::Matcher>],
+    natives: bool,
+) -> Result<Vec<MetricFamily>, StorageError> {
     let now = web.state.clock.now();
     let range = TimeRange {
         min: now - web.lookback_delta,
@@ -117,7 +125,7 @@ fn families_of(web: &Web, sets: &[Vec<model::Matcher>]) -> Result<Vec<MetricFami
     latest.sort_by(|a, b| (a.0.metric_name(), &a.0).cmp(&(b.0.metric_name(), &b.0)));
     latest.dedup_by(|a, b| a.0 == b.0);
     let external = external_labels(&web.state.config.read().config.global.external_labels);
-    Ok(grouped(latest, &external))
+    Ok(grouped(latest, &external, natives))
 }
 
 /// What is added to series; without an `instance`, an empty one, so that the other server does not add its own.
@@ -133,7 +141,11 @@ fn external_labels(configured: &Labels) -> Vec<(String, String)> {
     pairs
 }
 
-fn grouped(latest: Vec<(Labels, i64, Value)>, external: &[(String, String)]) -> Vec<MetricFamily> {
+fn grouped(
+    latest: Vec<(Labels, i64, Value)>,
+    external: &[(String, String)],
+    natives: bool,
+) -> Vec<MetricFamily> {
     let mut families: Vec<MetricFamily> = Vec::new();
     for (labels, t, value) in latest {
         let name = labels.metric_name();
@@ -144,7 +156,14 @@ fn grouped(latest: Vec<(Labels, i64, Value)>, external: &[(String, String)]) -> 
             Value::Float(v) => (MetricType::Unknown, MetricValue::Single(v)),
             Value::Histogram(h) if h.uses_custom_buckets() => (MetricType::Histogram, classic(&h)),
             // No text format has them.
-            Value::Histogram(_) => continue,
+            Value::Histogram(_) if !natives => continue,
+            Value::Histogram(h) => {
+                let kind = match h.reset_hint {
+                    ResetHint::Gauge => MetricType::GaugeHistogram,
+                    _ => MetricType::Histogram,
+                };
+                (kind, MetricValue::NativeFloat(h))
+            }
         };
         let metric = Metric {
             labels: shown(&labels, external),

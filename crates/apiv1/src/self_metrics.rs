@@ -102,6 +102,8 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
             }
             object["histogram"] = members;
         }
+        // Only what is federated has float counts.
+        MetricValue::NativeFloat(_) => {}
         MetricValue::Summary {
             quantiles,
             sum,

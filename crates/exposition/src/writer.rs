@@ -152,6 +152,8 @@ impl Writer {
                 }
                 self.sum_and_count(name, metric, *sum, *count, out);
             }
+            // No text can say it.
+            MetricValue::NativeFloat(_) => {}
             MetricValue::Summary {
                 quantiles,
                 sum,

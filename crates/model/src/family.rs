@@ -68,6 +68,8 @@ pub enum MetricValue {
         /// The same observations in native buckets; only protobuf shows them.
         native: Option<Box<crate::Histogram>>,
     },
+    /// Histogram with native buckets of float counts alone; only protobuf shows it.
+    NativeFloat(std::sync::Arc<crate::FloatHistogram>),
     /// Summary.
     Summary {
         /// Quantiles with their values.

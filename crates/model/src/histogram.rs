@@ -62,7 +62,7 @@ pub struct Histogram {
 }
 
 /// A histogram with float counts; bucket counts are absolute.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatHistogram {
     /// Counter reset hint.
     pub reset_hint: ResetHint,

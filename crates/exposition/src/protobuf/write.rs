@@ -1,6 +1,6 @@
 //! Metric families as length-delimited protobuf messages.
 
-use model::{Histogram, Metric, MetricFamily, MetricType, MetricValue};
+use model::{FloatHistogram, Histogram, Metric, MetricFamily, MetricType, MetricValue, Span};
 
 use crate::escaping::{Escaping, escape_label_name, escape_metric_name};
 use wire::{put_bytes, put_double, put_uint, put_varint, zigzag};
@@ -103,6 +103,10 @@ fn write_metric(
             }
             7
         }
+        MetricValue::NativeFloat(histogram) => {
+            write_native_float(histogram, inner);
+            7
+        }
     };
     put_bytes(out, field, inner);
     if let Some(timestamp) = source.timestamp_ms {
@@ -110,35 +114,42 @@ fn write_metric(
     }
 }
 
+fn put_signed(out: &mut Vec<u8>, field: u64, n: i64) {
+    put_uint(out, field, zigzag(n));
+}
+
+fn write_spans(field: u64, spans: &[Span], out: &mut Vec<u8>) {
+    for span in spans {
+        let mut message = Vec::with_capacity(12);
+        put_signed(&mut message, 1, i64::from(span.offset));
+        put_uint(&mut message, 2, u64::from(span.length));
+        put_bytes(out, field, &message);
+    }
+}
+
 fn write_native(histogram: &Histogram, out: &mut Vec<u8>) {
-    let signed = |out: &mut Vec<u8>, field: u64, n: i64| put_uint(out, field, zigzag(n));
-    signed(out, 5, i64::from(histogram.schema));
+    put_signed(out, 5, i64::from(histogram.schema));
     put_double(out, 6, histogram.zero_threshold);
     put_uint(out, 7, histogram.zero_count);
-    let sides = [
-        (
-            9,
-            10,
-            &histogram.negative_spans,
-            &histogram.negative_buckets,
-        ),
-        (
-            12,
-            13,
-            &histogram.positive_spans,
-            &histogram.positive_buckets,
-        ),
-    ];
-    for (span_field, delta_field, spans, deltas) in sides {
-        for span in spans {
-            let mut message = Vec::with_capacity(12);
-            signed(&mut message, 1, i64::from(span.offset));
-            put_uint(&mut message, 2, u64::from(span.length));
-            put_bytes(out, span_field, &message);
-        }
-        // Not packed: the message is of proto2.
-        for delta in deltas {
-            signed(out, delta_field, *delta);
-        }
-    }
+    // Not packed: the message is of proto2.
+    write_spans(9, &histogram.negative_spans, out);
+    let deltas = histogram.negative_buckets.iter();
+    deltas.for_each(|delta| put_signed(out, 10, *delta));
+    write_spans(12, &histogram.positive_spans, out);
+    let deltas = histogram.positive_buckets.iter();
+    deltas.for_each(|delta| put_signed(out, 13, *delta));
+}
+
+fn write_native_float(histogram: &FloatHistogram, out: &mut Vec<u8>) {
+    put_double(out, 4, histogram.count);
+    put_double(out, 2, histogram.sum);
+    put_signed(out, 5, i64::from(histogram.schema));
+    put_double(out, 6, histogram.zero_threshold);
+    put_double(out, 8, histogram.zero_count);
+    write_spans(9, &histogram.negative_spans, out);
+    let counts = histogram.negative_buckets.iter();
+    counts.for_each(|count| put_double(out, 11, *count));
+    write_spans(12, &histogram.positive_spans, out);
+    let counts = histogram.positive_buckets.iter();
+    counts.for_each(|count| put_double(out, 14, *count));
 }
