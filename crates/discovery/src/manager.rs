@@ -221,6 +221,7 @@ impl Manager {
         let task = match config {
             Merged::Static(groups) => {
                 *found.lock() = groups.iter().cloned().map(Arc::new).collect();
+                self.metrics.received.inc();
                 None
             }
             Merged::Dynamic(SdConfig::File(file)) => Some(tokio::spawn(crate::file::run(
@@ -420,14 +421,14 @@ mod tests {
             )
         };
         subscription.targets();
-        assert_eq!(counts(), (0.0, 1.0, 0.0));
-        publisher.publish(Vec::new());
         assert_eq!(counts(), (1.0, 1.0, 0.0));
         publisher.publish(Vec::new());
-        assert_eq!(counts(), (2.0, 1.0, 1.0), "the first has not been taken");
+        assert_eq!(counts(), (2.0, 1.0, 0.0));
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (3.0, 1.0, 1.0), "the first has not been taken");
         subscription.targets();
         publisher.publish(Vec::new());
-        assert_eq!(counts(), (3.0, 2.0, 1.0));
+        assert_eq!(counts(), (4.0, 2.0, 1.0));
         let updated = registry.gauges(
             "prometheus_sd_last_update_timestamp_seconds",
             "",

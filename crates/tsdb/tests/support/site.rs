@@ -53,6 +53,7 @@ impl Site {
         let family = family.unwrap_or_else(|| panic!("no metric {full}"));
         let value = |m: &model::Metric| match &m.value {
             model::MetricValue::Single(v) => *v,
+            model::MetricValue::NativeFloat(histogram) => histogram.count,
             model::MetricValue::Histogram { count, .. } => *count as f64,
             model::MetricValue::Summary { count, .. } => *count as f64,
         };
