@@ -12,6 +12,7 @@ use net::http_client::ClientError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::body::Room;
 use crate::failure_log::FailureLog;
 use crate::fetch::{Fetch, HttpFetch, fallback};
 use crate::ingest::IngestRules;
@@ -72,7 +73,8 @@ pub type FetchFactory =
 
 /// The factory of real HTTP clients.
 pub fn http_fetches(user_agent: String) -> FetchFactory {
-    Arc::new(move |config| Ok(Arc::new(HttpFetch::new(config, &user_agent)?)))
+    let room = Room::default();
+    Arc::new(move |config| Ok(Arc::new(HttpFetch::new(config, &user_agent, &room)?)))
 }
 
 /// A job with its running loops.
