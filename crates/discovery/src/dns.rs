@@ -23,6 +23,7 @@ pub async fn run(
     config: DnsSdConfig,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    refreshes: RefreshMetrics,
     publish: impl Fn(Vec<TargetGroup>) + Send,
 ) {
     let lookups = registry.counter(
@@ -33,7 +34,6 @@ pub async fn run(
         "prometheus_sd_dns_lookup_failures_total",
         "The number of DNS-SD lookup failures.",
     );
-    let refreshes = RefreshMetrics::new(&registry, "dns");
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
     let mut found: Vec<TargetGroup> = Vec::new();
     loop {

@@ -21,13 +21,13 @@ pub async fn run(
     user_agent: String,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    refreshes: RefreshMetrics,
     publish: impl Fn(Vec<TargetGroup>) + Send,
 ) {
     let failures = registry.counter(
         "prometheus_sd_http_failures_total",
         "Number of HTTP service discovery refresh failures.",
     );
-    let refreshes = RefreshMetrics::new(&registry, "http");
     let interval = Duration::from_millis(config.refresh_interval.max(1) as u64);
     let mut client: Option<HttpClient> = None;
     loop {

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::group::TargetGroup;
 use crate::manager_metrics::ManagerMetrics;
+use crate::refresh::RefreshMetrics;
 
 /// The groups of every job. A job without targets is there with an empty list.
 pub type Targets = BTreeMap<String, Vec<Arc<TargetGroup>>>;
@@ -150,7 +151,7 @@ impl Manager {
                 let at = self.providers.iter().position(same);
                 let provider = match at {
                     Some(at) => self.providers.swap_remove(at),
-                    None => self.start(&config),
+                    None => self.start(&config, job),
                 };
                 failed += u32::from(provider.failed);
                 found.push(provider.found.clone());
@@ -170,7 +171,8 @@ impl Manager {
         self.shared.announce();
     }
 
-    fn start(&self, config: &Merged) -> Provider {
+    /// `job` is the first that asks for it.
+    fn start(&self, config: &Merged, job: &str) -> Provider {
         let found: Found = Arc::default();
         let publisher = Publisher {
             found: found.clone(),
@@ -198,16 +200,18 @@ impl Manager {
             Merged::Dynamic(SdConfig::Http(http)) => {
                 let agent = self.user_agent.clone();
                 let config = http.as_ref().clone();
+                let refreshes = RefreshMetrics::new(&registry, "http", job);
                 Some(tokio::spawn(crate::http::run(
-                    config, agent, clock, registry, publish,
+                    config, agent, clock, registry, refreshes, publish,
                 )))
             }
-            Merged::Dynamic(SdConfig::Dns(dns)) => Some(tokio::spawn(crate::dns::run(
-                dns.clone(),
-                clock,
-                registry,
-                publish,
-            ))),
+            Merged::Dynamic(SdConfig::Dns(dns)) => {
+                let refreshes = RefreshMetrics::new(&registry, "dns", job);
+                let config = dns.clone();
+                Some(tokio::spawn(crate::dns::run(
+                    config, clock, registry, refreshes, publish,
+                )))
+            }
             Merged::Dynamic(SdConfig::Kubernetes(kubernetes)) => {
                 match crate::kubernetes::connect(kubernetes, &self.user_agent) {
                     Ok(cluster) => Some(tokio::spawn(crate::kubernetes::run(

@@ -3,26 +3,35 @@
 use std::time::Duration;
 
 use env::Registry;
-use env::instruments::{Counter, Histogram};
+use env::instruments::{Counter, Histogram, Summary};
 
 /// Metrics of one mechanism's refreshes.
 pub struct RefreshMetrics {
     failures: Counter,
-    seconds: Histogram,
+    seconds: Summary,
+    seconds_histogram: Histogram,
 }
 
 impl RefreshMetrics {
-    /// For `mechanism`.
-    pub fn new(registry: &Registry, mechanism: &str) -> RefreshMetrics {
+    /// For `mechanism` as the job `config` asks for it first.
+    pub fn new(registry: &Registry, mechanism: &str, config: &str) -> RefreshMetrics {
         RefreshMetrics {
             failures: registry
                 .counters(
                     "prometheus_sd_refresh_failures_total",
                     "Number of refresh failures for the given SD mechanism.",
-                    &["mechanism"],
+                    &["mechanism", "config"],
                 )
-                .with(&[mechanism]),
+                .with(&[mechanism, config]),
             seconds: registry
+                .summaries(
+                    "prometheus_sd_refresh_duration_seconds",
+                    "The duration of a refresh in seconds for the given SD mechanism.",
+                    &["mechanism", "config"],
+                    &[0.5, 0.9, 0.99],
+                )
+                .with(&[mechanism, config]),
+            seconds_histogram: registry
                 .histograms(
                     "prometheus_sd_refresh_duration_histogram_seconds",
                     "The duration of a refresh for the given SD mechanism.",
@@ -36,6 +45,7 @@ impl RefreshMetrics {
     /// One refresh is over.
     pub fn note(&self, took: Duration, failed: bool) {
         self.seconds.observe(took.as_secs_f64());
+        self.seconds_histogram.observe(took.as_secs_f64());
         if failed {
             self.failures.inc();
         }

@@ -86,7 +86,8 @@ fn targets_stay_while_the_name_server_is_silent() {
     wait_for(port, "/-/ready", |_| {
         metric(port, "prometheus_sd_dns_lookup_failures_total") >= 2.0
     });
-    assert!(metric(port, "prometheus_sd_refresh_failures_total") >= 2.0);
+    let refreshes = "prometheus_sd_refresh_failures_total{config=\"j\",mechanism=\"dns\"}";
+    assert!(metric(port, refreshes) >= 2.0);
     let targets = json(port, "/api/v1/targets");
     let active = targets["data"]["activeTargets"].as_array().expect("a list");
     assert_eq!(active.len(), 1, "{targets}");
