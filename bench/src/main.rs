@@ -15,6 +15,7 @@ mod questions;
 mod remote_write;
 mod replay;
 mod rules;
+mod stand_in;
 mod subject;
 mod targets;
 
@@ -36,6 +37,7 @@ usage: cargo xtask bench NAME [--flag NUMBER ...]
                                                        scrape and send everything on to a receiver that takes it
   concurrent  --series --hours --interval --clients --seconds
                                                        many clients replay a dashboard at the same time
+  stand-in    --minutes                                the real server's place taken in a real stack: all answers compared
 
 `select`, `query` and `concurrent` keep their data in target/bench from run to run; `--fresh 1` writes it anew.
 ";
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
             "discovery" => discovery::run(rest),
             "remote-write" => remote_write::run(rest),
             "concurrent" => concurrent::run(rest),
+            "stand-in" => stand_in::run(rest),
             _ => Err(HELP.to_string()),
         },
         None => Err(HELP.to_string()),

@@ -52,6 +52,11 @@ pub fn both() -> Result<[Subject; 2], String> {
 }
 
 impl Subject {
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts the server and waits until it is ready.
     pub fn start(&self, config: &Path, data: &Path, port: u16) -> Running {
         let mut command = Command::new(&self.program);

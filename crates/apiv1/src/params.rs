@@ -59,19 +59,16 @@ impl Params {
 
     /// A boolean in any of the spellings that upstream takes; `false` when absent.
     pub fn switch(&self, name: &str) -> Result<bool, ApiError> {
-        match self.get(name) {
-            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            other => {
-                let quoted = model::labels::go_quote(other);
-                Err(ApiError::parameter(
-                    name,
-                    format!(
-                        "unable to parse boolean: strconv.ParseBool: parsing {quoted}: invalid syntax"
-                    ),
-                ))
-            }
-        }
+        let text = self.get(name);
+        parse_bool(text).ok_or_else(|| {
+            let quoted = model::labels::go_quote(text);
+            ApiError::parameter(
+                name,
+                format!(
+                    "unable to parse boolean: strconv.ParseBool: parsing {quoted}: invalid syntax"
+                ),
+            )
+        })
     }
 
     /// The first value of a name; `""` when absent.
@@ -153,6 +150,15 @@ impl Params {
                 Ok(matchers)
             })
             .collect()
+    }
+}
+
+/// What Go's `ParseBool` takes; nothing is false.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        _ => None,
     }
 }
 

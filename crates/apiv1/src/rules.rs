@@ -7,7 +7,7 @@ use rules::{Alert, GroupView, RuleView, RuleViewKind};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::params::Params;
+use crate::params::{Params, parse_bool};
 use crate::respond::{Handled, Reply};
 use crate::router::Api;
 use crate::time::format_rfc3339;
@@ -158,8 +158,10 @@ impl Filter {
                 return Err(ApiError::parameter("type", text));
             }
         };
-        let exclude = params.switch("exclude_alerts").map_err(|_| {
-            let quoted = model::labels::go_quote(params.get("exclude_alerts"));
+        // Upstream reads this switch in lower case, and says so in the error.
+        let exclude = params.get("exclude_alerts").to_ascii_lowercase();
+        let exclude = parse_bool(&exclude).ok_or_else(|| {
+            let quoted = model::labels::go_quote(&exclude);
             ApiError::parameter(
                 "exclude_alerts",
                 format!(
@@ -174,9 +176,8 @@ impl Filter {
             names: all("rule_name[]"),
             groups: all("rule_group[]"),
             files: all("file[]"),
-            matchers: params
-                .matcher_sets()
-                .map_err(|e| ApiError::parameter("match[]", e))?,
+            // The one endpoint whose error does not name the parameter.
+            matchers: params.matcher_sets().map_err(ApiError::bad_data)?,
             with_alerts: !exclude,
         })
     }
@@ -213,14 +214,20 @@ fn group_limit(params: &Params) -> Result<Option<usize>, ApiError> {
     let bad = |text: String| ApiError::parameter("group_limit", text);
     match (params.get("group_limit"), params.get("group_next_token")) {
         ("", "") => Ok(None),
-        ("", _) => Err(bad(
-            "group_limit needs to be present in order to paginate over the groups".into(),
+        ("", _) => Err(ApiError::parameter(
+            "group_next_token",
+            "group_limit needs to be present in order to paginate over the groups".to_string(),
         )),
         (text, _) => {
-            let limit: i64 = text.parse().map_err(|_| {
+            let limit: i32 = text.parse().map_err(|e: std::num::ParseIntError| {
+                use std::num::IntErrorKind::{NegOverflow, PosOverflow};
                 let quoted = model::labels::go_quote(text);
+                let why = match e.kind() {
+                    PosOverflow | NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
                 bad(format!(
-                    "group_limit needs to be a valid number: strconv.ParseInt: parsing {quoted}: invalid syntax"
+                    "group_limit needs to be a valid number: strconv.ParseInt: parsing {quoted}: {why}"
                 ))
             })?;
             if limit <= 0 {

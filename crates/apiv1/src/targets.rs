@@ -83,28 +83,27 @@ pub async fn targets(api: Arc<Api>, query: &str) -> Handled {
     let (show_active, show_dropped) = match state.as_str() {
         "active" => (true, false),
         "dropped" => (false, true),
-        _ => (true, true),
+        "" | "any" => (true, true),
+        // As upstream: what nobody knows is no target's state.
+        _ => (false, false),
     };
     let wanted_pool = params.get("scrapePool");
-    let pools: BTreeMap<String, PoolTargets> = api
-        .targets
-        .pools()
-        .into_iter()
-        .filter(|(name, _)| wanted_pool.is_empty() || name == wanted_pool)
-        .collect();
+    let pools = api.targets.pools();
+    let wanted = |name: &str| wanted_pool.is_empty() || name == wanted_pool;
     let active: Vec<&ActiveTarget> = pools
-        .values()
-        .filter(|_| show_active)
-        .flat_map(|pool| &pool.active)
+        .iter()
+        .filter(|(name, _)| show_active && wanted(name))
+        .flat_map(|(_, pool)| &pool.active)
         .collect();
     let dropped: Vec<serde_json::Value> = pools
         .iter()
-        .filter(|_| show_dropped)
+        .filter(|(name, _)| show_dropped && wanted(name))
         .flat_map(|(name, pool)| {
             let shown = |labels: &Labels| json!({"discoveredLabels": labels, "scrapePool": name});
             pool.dropped.iter().map(shown).collect::<Vec<_>>()
         })
         .collect();
+    // Of all pools, whichever is asked for.
     let counts: Option<BTreeMap<&str, usize>> = show_dropped.then(|| {
         pools
             .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use configfile::http_client::{TlsConfig, TlsVersion};
+use configfile::http_client::TlsConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring as provider};
@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::http_client::ClientError;
+use crate::tls::{Signatures, certificates, protocols};
 
 /// What is read from files, PEM; empty where nothing is configured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,38 +71,14 @@ pub fn client_config(
             ))
         })?
     };
-    config.alpn_protocols = if http2 {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-    } else {
-        vec![b"http/1.1".to_vec()]
-    };
+    config.alpn_protocols = protocols(http2);
     Ok(config)
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| e.to_string())?;
-    if chain.is_empty() {
-        return Err("no certificate in it".into());
-    }
-    Ok(chain)
-}
-
-/// Versions before 1.2 are never spoken.
 fn versions(
     tls: &TlsConfig,
 ) -> Result<Vec<&'static rustls::SupportedProtocolVersion>, ClientError> {
-    let min = tls.min_version.unwrap_or(TlsVersion::Tls12);
-    let max = tls.max_version.unwrap_or(TlsVersion::Tls13);
-    let chosen: Vec<_> = [
-        (TlsVersion::Tls12, &rustls::version::TLS12),
-        (TlsVersion::Tls13, &rustls::version::TLS13),
-    ]
-    .into_iter()
-    .filter(|(version, _)| min <= *version && *version <= max)
-    .map(|(_, version)| version)
-    .collect();
+    let chosen = crate::tls::versions(tls.min_version, tls.max_version);
     if chosen.is_empty() {
         return Err(invalid(
             "max_version is older than TLS12, the oldest that is spoken",
@@ -116,7 +93,7 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
     if tls.insecure_skip_verify {
-        return Ok(Arc::new(Credulous { provider }));
+        return Ok(Arc::new(Credulous(Signatures(provider))));
     }
     let inner: Arc<dyn ServerCertVerifier> = if material.ca.is_empty() {
         Arc::new(rustls_platform_verifier::Verifier::new(provider).map_err(invalid)?)
@@ -163,9 +140,7 @@ struct Renamed {
 
 /// Believes every certificate; only that the server has its key is checked.
 #[derive(Debug)]
-struct Credulous {
-    provider: Arc<CryptoProvider>,
-}
+struct Credulous(Signatures);
 
 impl ServerCertVerifier for Renamed {
     fn verify_server_cert(
@@ -221,8 +196,7 @@ impl ServerCertVerifier for Credulous {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+        self.0.tls12(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -231,13 +205,10 @@ impl ServerCertVerifier for Credulous {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+        self.0.tls13(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.0.schemes()
     }
 }

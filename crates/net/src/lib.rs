@@ -16,4 +16,5 @@ mod raw_query;
 mod server_tls;
 pub mod shutdown;
 mod timed_body;
+mod tls;
 pub mod web_gate;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use configfile::http_client::TlsVersion;
 use configfile::web::{ClientAuth, TlsServerConfig};
 use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -16,6 +15,8 @@ use rustls::{
 };
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::tls::{Signatures, certificates, protocols};
 
 /// TLS settings with the certificates they name, which may be replaced on disk at any time.
 pub struct ServerTls {
@@ -80,7 +81,7 @@ fn build(
     material: &Material,
 ) -> Result<rustls::ServerConfig, String> {
     let provider = Arc::new(choose(settings)?);
-    let chain = certificates(&material.cert, "cert_file")?;
+    let chain = certificates(&material.cert).map_err(|e| format!("cert_file: {e}"))?;
     let key = PrivateKeyDer::from_pem_slice(&material.key)
         .map_err(|e| format!("key_file: no private key in it: {e}"))?;
     let verifier = client_verifier(settings, material, &provider)?;
@@ -90,38 +91,14 @@ fn build(
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(|e| format!("cert_file and key_file do not go together: {e}"))?;
-    config.alpn_protocols = if http2 {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-    } else {
-        vec![b"http/1.1".to_vec()]
-    };
+    config.alpn_protocols = protocols(http2);
     Ok(config)
 }
 
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| format!("{what}: {e}"))?;
-    if chain.is_empty() {
-        return Err(format!("{what}: no certificate in it"));
-    }
-    Ok(chain)
-}
-
-/// Versions before 1.2 are never spoken: 1.2 stands in for them as the oldest.
 fn versions(
     settings: &TlsServerConfig,
 ) -> Result<Vec<&'static rustls::SupportedProtocolVersion>, String> {
-    let min = settings.min_version.unwrap_or(TlsVersion::Tls12);
-    let max = settings.max_version.unwrap_or(TlsVersion::Tls13);
-    let chosen: Vec<_> = [
-        (TlsVersion::Tls12, &rustls::version::TLS12),
-        (TlsVersion::Tls13, &rustls::version::TLS13),
-    ]
-    .into_iter()
-    .filter(|(version, _)| min <= *version && *version <= max)
-    .map(|(_, version)| version)
-    .collect();
+    let chosen = crate::tls::versions(settings.min_version, settings.max_version);
     if chosen.is_empty() {
         return Err("min_version and max_version leave neither TLS12 nor TLS13".into());
     }
@@ -200,14 +177,15 @@ fn client_verifier(
     if !settings.client_auth.verifies() {
         return Ok(Arc::new(AnyClient {
             mandatory: settings.client_auth == ClientAuth::RequireAny,
-            provider: provider.clone(),
+            signatures: Signatures(provider.clone()),
         }));
     }
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&material.ca, "client_ca_file")? {
+    let unusable = |e: String| format!("client_ca_file: {e}");
+    for certificate in certificates(&material.ca).map_err(unusable)? {
         roots
             .add(certificate)
-            .map_err(|e| format!("client_ca_file: {e}"))?;
+            .map_err(|e| unusable(e.to_string()))?;
     }
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
@@ -228,7 +206,7 @@ fn client_verifier(
 #[derive(Debug)]
 struct AnyClient {
     mandatory: bool,
-    provider: Arc<CryptoProvider>,
+    signatures: Signatures,
 }
 
 /// Lets in those whose good certificate has one of the names.
@@ -262,8 +240,7 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+        self.signatures.tls12(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -272,14 +249,11 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+        self.signatures.tls13(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.signatures.schemes()
     }
 }
 

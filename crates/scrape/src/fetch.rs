@@ -15,6 +15,9 @@ use net::http_client::{ClientError, HttpClient};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use crate::body::{DEFAULT_LIMIT, Limited, Refusal, Room, SHARED_LIMIT, Share};
+use crate::transport_error::describe;
+
 /// Why there is no page.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum FetchError {
@@ -30,12 +33,28 @@ pub enum FetchError {
     /// An answer other than 200.
     #[error("server returned HTTP status {0}")]
     Status(String),
-    /// More bytes than allowed.
+    /// More bytes than `body_size_limit`.
     #[error("body size limit exceeded")]
     BodyTooLarge,
+    /// More bytes than are taken without a limit.
+    #[error("body size limit exceeded: without body_size_limit a page may have {} MiB", DEFAULT_LIMIT >> 20)]
+    BodyWithoutEnd,
+    /// Other pages leave no room.
+    #[error("body size limit exceeded: all pages under way together may have {} MiB; set body_size_limit in the jobs of targets that send too much", SHARED_LIMIT >> 20)]
+    NoRoom,
     /// What claims to be gzip is not.
     #[error("gzip: {0}")]
     Gzip(String),
+}
+
+impl FetchError {
+    /// Whether it was for the size of the body.
+    pub fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            FetchError::BodyTooLarge | FetchError::BodyWithoutEnd | FetchError::NoRoom
+        )
+    }
 }
 
 /// A page, decompressed.
@@ -45,6 +64,8 @@ pub struct Page {
     pub content_type: String,
     /// The bytes.
     pub body: Vec<u8>,
+    /// What it takes of the memory that pages share, until it has been read.
+    pub share: Share,
 }
 
 /// A page to come.
@@ -63,10 +84,10 @@ pub struct HttpFetch {
     headers: HeaderMap,
     /// Bytes after decompression; 0 is no limit.
     body_limit: u64,
+    room: Room,
+    /// Whether targets are asked without a proxy.
+    direct: bool,
 }
-
-/// A body beyond this fails even where no limit is configured: 2 GiB are no metrics page, and memory is not endless.
-const ABSOLUTE_BODY_LIMIT: u64 = 1 << 30;
 
 const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
@@ -76,6 +97,7 @@ impl HttpFetch {
         config: &ScrapeConfig,
         user_agent: &str,
         dials: &Dials,
+        room: &Room,
     ) -> Result<HttpFetch, ClientError> {
         let protocols: Vec<Protocol> = config
             .scrape_protocols
@@ -103,6 +125,8 @@ impl HttpFetch {
             client: HttpClient::counted(&config.http, user_agent, dials)?,
             headers,
             body_limit: config.limits.body_size,
+            room: room.clone(),
+            direct: config.http.proxy.url.is_empty() && !config.http.proxy.from_environment,
         })
     }
 
@@ -118,7 +142,12 @@ impl HttpFetch {
         if let Ok(seconds) = HeaderValue::from_str(&seconds) {
             headers.insert(TIMEOUT, seconds);
         }
-        let transport = |e: net::http_client::FetchError| describe(url, e);
+        let transport = |e: net::http_client::FetchError| {
+            FetchError::Transport(match e {
+                net::http_client::FetchError::Client(e) => e.to_string(),
+                e => describe(url, &e, self.direct),
+            })
+        };
         let mut response = self.client.fetch(url, headers).await.map_err(transport)?;
         let status = response.status();
         if status.as_u16() != 200 {
@@ -128,34 +157,64 @@ impl HttpFetch {
             ));
         }
         let content_type = response.header("content-type").to_string();
-        let limit = if self.body_limit == 0 {
-            ABSOLUTE_BODY_LIMIT
-        } else {
-            self.body_limit
-        };
-        let sink = Limited { body, limit };
-        let body = if response
+        let gzip = response
             .header("content-encoding")
-            .eq_ignore_ascii_case("gzip")
-        {
-            let mut decoder = GzDecoder::new(sink);
-            let gzip = |e: std::io::Error| match e.kind() {
-                std::io::ErrorKind::QuotaExceeded => FetchError::BodyTooLarge,
-                _ => FetchError::Gzip(e.to_string()),
-            };
-            while let Some(part) = response.chunk().await.map_err(transport)? {
-                decoder.write_all(&part).map_err(gzip)?;
+            .eq_ignore_ascii_case("gzip");
+        let mut sink = Sink::new(gzip, Limited::new(body, self.body_limit, &self.room));
+        while let Some(part) = response.chunk().await.map_err(transport)? {
+            sink.take(&part)?;
+        }
+        let (body, share) = sink.finish()?.finish();
+        Ok(Page {
+            content_type,
+            body,
+            share,
+        })
+    }
+}
+
+/// Where a body goes, decompressed on the way where it has to be.
+enum Sink {
+    Plain(Limited),
+    Gzip(Box<GzDecoder<Limited>>),
+}
+
+impl Sink {
+    fn new(gzip: bool, body: Limited) -> Sink {
+        match gzip {
+            true => Sink::Gzip(Box::new(GzDecoder::new(body))),
+            false => Sink::Plain(body),
+        }
+    }
+
+    fn take(&mut self, part: &[u8]) -> Result<(), FetchError> {
+        match self {
+            Sink::Plain(body) => body.write_all(part).map_err(|e| fault(e, body.refusal())),
+            Sink::Gzip(decoder) => decoder
+                .write_all(part)
+                .map_err(|e| fault(e, decoder.get_ref().refusal())),
+        }
+    }
+
+    fn finish(self) -> Result<Limited, FetchError> {
+        match self {
+            Sink::Plain(body) => Ok(body),
+            Sink::Gzip(mut decoder) => {
+                let finished = decoder.try_finish();
+                finished.map_err(|e| fault(e, decoder.get_ref().refusal()))?;
+                decoder.finish().map_err(|e| fault(e, None))
             }
-            decoder.finish().map_err(gzip)?.body
-        } else {
-            let mut sink = sink;
-            while let Some(part) = response.chunk().await.map_err(transport)? {
-                sink.write_all(&part)
-                    .map_err(|_| FetchError::BodyTooLarge)?;
-            }
-            sink.body
-        };
-        Ok(Page { content_type, body })
+        }
+    }
+}
+
+/// Why a body could not be written on: it was refused, or else it is not what it claims to be.
+fn fault(error: std::io::Error, refusal: Option<Refusal>) -> FetchError {
+    match refusal {
+        Some(Refusal::Limit) => FetchError::BodyTooLarge,
+        Some(Refusal::Default) => FetchError::BodyWithoutEnd,
+        Some(Refusal::Shared) => FetchError::NoRoom,
+        None => FetchError::Gzip(error.to_string()),
     }
 }
 
@@ -169,45 +228,6 @@ impl Fetch for HttpFetch {
                 }),
             }
         })
-    }
-}
-
-/// Transport errors in the words that Go's client uses where people know them.
-fn describe(url: &str, error: net::http_client::FetchError) -> FetchError {
-    if let net::http_client::FetchError::Client(error) = error {
-        return FetchError::Transport(error.to_string());
-    }
-    // The innermost message says what happened.
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let what = cause.to_string();
-    let what = what
-        .split(" (os error")
-        .next()
-        .unwrap_or(&what)
-        .to_lowercase();
-    FetchError::Transport(format!("Get {url:?}: {what}"))
-}
-
-/// Collects bytes up to a limit; the limit itself is already too much, as upstream counts.
-struct Limited {
-    body: Vec<u8>,
-    limit: u64,
-}
-
-impl std::io::Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if (self.body.len() + bytes.len()) as u64 >= self.limit {
-            return Err(std::io::ErrorKind::QuotaExceeded.into());
-        }
-        self.body.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
@@ -264,14 +284,26 @@ mod tests {
     fn fetcher(job: &str) -> HttpFetch {
         let text = format!("scrape_configs:\n- job_name: j\n{job}");
         let config = configfile::Config::parse(&text, &|_| None).expect("loads");
-        HttpFetch::new(&config.scrape_configs[0], "test", &Dials::default()).expect("builds")
+        HttpFetch::new(
+            &config.scrape_configs[0],
+            "test",
+            &Dials::default(),
+            &Room::default(),
+        )
+        .expect("builds")
     }
 
     async fn fetch(job: &str, reply: Vec<u8>) -> Result<Page, FetchError> {
-        let url = answer(reply, Duration::from_secs(5)).await;
-        fetcher(job)
-            .fetch(&url, Duration::from_millis(500), Vec::new())
-            .await
+        fetch_within(job, reply, Duration::from_secs(30)).await
+    }
+
+    async fn fetch_within(
+        job: &str,
+        reply: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Page, FetchError> {
+        let url = answer(reply, Duration::from_secs(60)).await;
+        fetcher(job).fetch(&url, timeout, Vec::new()).await
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -317,9 +349,10 @@ mod tests {
             status.expect_err("503").to_string(),
             "server returned HTTP status 503 Service Unavailable"
         );
-        let slow = fetch(
+        let slow = fetch_within(
             "",
             b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na 1".to_vec(),
+            Duration::from_millis(500),
         )
         .await;
         assert!(matches!(slow, Err(FetchError::Timeout { .. })));
@@ -330,6 +363,15 @@ mod tests {
         )
         .await;
         assert_eq!(bomb.expect_err("too large"), FetchError::BodyTooLarge);
+        let bomb = fetch(
+            "",
+            reply("content-encoding: gzip\r\n", &gzip(&vec![b'a'; 300 << 20])),
+        )
+        .await;
+        assert_eq!(
+            bomb.expect_err("too large").to_string(),
+            "body size limit exceeded: without body_size_limit a page may have 256 MiB"
+        );
         let large = fetch(limit, reply("", &[b'a'; 100])).await;
         assert_eq!(large.expect_err("too large"), FetchError::BodyTooLarge);
         let torn = fetch(
@@ -342,6 +384,22 @@ mod tests {
             .fetch("http://127.0.0.1:1/", Duration::from_secs(5), Vec::new())
             .await;
         let refused = refused.expect_err("nobody listens").to_string();
-        assert_eq!(refused, "Get \"http://127.0.0.1:1/\": connection refused");
+        assert_eq!(
+            refused,
+            "Get \"http://127.0.0.1:1/\": dial tcp 127.0.0.1:1: connect: connection refused"
+        );
+        let nameless = fetcher("")
+            .fetch(
+                "http://nobody.invalid:9/",
+                Duration::from_secs(5),
+                Vec::new(),
+            )
+            .await;
+        let nameless = nameless.expect_err("no such name").to_string();
+        assert!(
+            nameless
+                .starts_with("Get \"http://nobody.invalid:9/\": dial tcp: lookup nobody.invalid: "),
+            "{nameless}"
+        );
     }
 }

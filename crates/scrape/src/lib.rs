@@ -4,6 +4,7 @@
 //! a body into appended samples with the help of the [`cache`]. Around them [`fetch`] talks HTTP, [`worker`] is one
 //! target's loop, [`pool`] one job, and [`manager`] all of them.
 
+pub mod body;
 pub mod cache;
 pub mod classic;
 pub mod failure_log;
@@ -19,6 +20,7 @@ pub mod pool;
 pub mod report;
 pub mod schedule;
 pub mod target;
+mod transport_error;
 pub mod worker;
 
 pub use manager::Manager;

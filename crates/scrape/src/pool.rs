@@ -13,6 +13,7 @@ use net::http_client::ClientError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::body::Room;
 use crate::failure_log::FailureLog;
 use crate::fetch::{Fetch, HttpFetch, fallback};
 use crate::ingest::IngestRules;
@@ -64,9 +65,11 @@ pub type FetchFactory =
 
 /// The factory of real HTTP clients.
 pub fn http_fetches(user_agent: String, registry: Registry) -> FetchFactory {
+    let room = Room::default();
     Arc::new(move |config| {
         let dials = Dials::of(&registry, &config.job_name);
-        Ok(Arc::new(HttpFetch::new(config, &user_agent, &dials)?))
+        let fetch = HttpFetch::new(config, &user_agent, &dials, &room)?;
+        Ok(Arc::new(fetch))
     })
 }
 

@@ -243,10 +243,10 @@ impl Ingestion {
         memory.cache.begin();
         let body_size = match &page {
             Ok(page) => page.body.len() as i64,
-            Err(FetchError::BodyTooLarge) => -1,
+            Err(error) if error.is_too_large() => -1,
             Err(_) => 0,
         };
-        if matches!(page, Err(FetchError::BodyTooLarge)) {
+        if body_size < 0 {
             self.around.metrics.exceeded_body_size_limit.inc();
         }
         let (counts, mut error) = match page {

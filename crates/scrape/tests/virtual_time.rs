@@ -34,6 +34,7 @@ impl Fetch for FakeTarget {
             Ok(Page {
                 content_type: "text/plain; version=0.0.4".into(),
                 body: buffer,
+                ..Page::default()
             })
         })
     }

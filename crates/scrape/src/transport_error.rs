@@ -1,0 +1,76 @@
+//! Transport errors in the words that Go's client uses where people know them.
+
+use std::error::Error;
+
+const LOOKUP: &str = "failed to lookup address information: ";
+const NO_NAME: &str = "name or service not known";
+
+/// What went wrong on the way to `url`. `direct`: without a proxy, whose address would be the one that matters.
+pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> String {
+    let mut chain = vec![error];
+    while let Some(cause) = chain.last().copied().and_then(Error::source) {
+        chain.push(cause);
+    }
+    // The innermost says what happened; the connector's own tells that it happened before there was a connection.
+    let what = chain.last().map_or(String::new(), ToString::to_string);
+    let what = what.split(" (os error").next().unwrap_or("").to_lowercase();
+    let told = |begin: &str| {
+        chain
+            .iter()
+            .any(|error| error.to_string().starts_with(begin))
+    };
+    let place = match direct {
+        true if what.starts_with(LOOKUP) => format!("dial tcp: lookup {}: ", host(url)),
+        true if told("tcp connect error") => format!("dial tcp {}: connect: ", address(url)),
+        _ => String::new(),
+    };
+    let what = what.replace(LOOKUP, "").replace(NO_NAME, "no such host");
+    format!("Get {url:?}: {place}{what}")
+}
+
+/// Host and port as the URL has them.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority)
+}
+
+/// The host, and the port if there is one.
+fn parts(url: &str) -> (&str, Option<&str>) {
+    let authority = authority(url);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn host(url: &str) -> &str {
+    parts(url).0
+}
+
+fn address(url: &str) -> String {
+    let (host, port) = parts(url);
+    let default = match url.starts_with("https:") {
+        true => "443",
+        false => "80",
+    };
+    format!("{host}:{}", port.unwrap_or(default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_urls() {
+        for (url, expected) in [
+            ("http://h/metrics", "h:80"),
+            ("https://h?x=1", "h:443"),
+            ("http://u:p@h:9/", "h:9"),
+            ("http://[::1]:9100/metrics", "[::1]:9100"),
+            ("http://[::1]/metrics", "[::1]:80"),
+        ] {
+            assert_eq!(address(url), expected, "{url}");
+        }
+    }
+}
