@@ -7,6 +7,7 @@ mod concurrent;
 mod dataset;
 mod discovery;
 mod flags;
+mod hours;
 mod ingest;
 mod kept;
 mod process;
@@ -24,8 +25,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask bench NAME [--flag NUMBER ...]
 
-  ingest      --minutes --targets --series --churn     both servers scrape the same generated targets; with --hours
-              --hours                                  the targets' clock runs 15 times as fast, for that long
+  ingest      --minutes --targets --series --churn     both servers scrape the same generated targets
+  hours       --series --hours --pace                  hours of steady samples that pass in minutes: memory
   replay      --series --minutes --interval --settle   both start on a log that holds everything
   compaction  --series --interval                      both merge the same blocks
   select      --series --times                         ten thousand series by a regex, decoded
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let result = match arguments.split_first() {
         Some((name, rest)) => match name.as_str() {
             "ingest" => ingest::run(rest),
+            "hours" => hours::run(rest),
             "replay" => replay::run(rest),
             "compaction" => compaction::run(rest),
             "select" => query::select(rest),

@@ -47,7 +47,6 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         targets: targets as usize,
         series: series as usize,
         churn: 0,
-        past: None,
     };
     let subjects = both()?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;

@@ -59,12 +59,18 @@ impl Subject {
 
     /// Starts the server and waits until it is ready.
     pub fn start(&self, config: &Path, data: &Path, port: u16) -> Running {
+        self.start_with(config, data, port, &[])
+    }
+
+    /// As [`Subject::start`], with more flags.
+    pub fn start_with(&self, config: &Path, data: &Path, port: u16, more: &[&str]) -> Running {
         let mut command = Command::new(&self.program);
         command.args(&self.first).args([
             format!("--config.file={}", config.display()),
             format!("--storage.tsdb.path={}", data.display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
         ]);
+        command.args(more);
         let running = Running::start(&mut command);
         testkit::http::wait_for(port, "/-/ready", |answer| answer.status == 200);
         running

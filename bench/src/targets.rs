@@ -21,17 +21,6 @@ pub struct Shape {
     pub series: usize,
     /// Percent of the series that get another name every minute.
     pub churn: usize,
-    /// Whether pages say when their samples are from; else that is when they are asked for.
-    pub past: Option<Past>,
-}
-
-/// Hours that pass in minutes: every page is from this much later than the one before.
-#[derive(Clone, Copy, Debug)]
-pub struct Past {
-    /// Of the first page, unix milliseconds.
-    pub first_ms: i64,
-    /// From page to page.
-    pub step_ms: i64,
 }
 
 /// The pages, and how often they were asked for.
@@ -58,9 +47,6 @@ impl Pages {
         let scrape = self.scrapes[target].fetch_add(1, Ordering::Relaxed);
         let minute = self.started.elapsed().as_secs() / 60;
         let mut page = String::with_capacity(self.shape.series * 110);
-        let time = self.shape.past.map_or(String::new(), |past| {
-            format!(" {}", past.first_ms + scrape as i64 * past.step_ms)
-        });
         let renamed = self.shape.series * self.shape.churn / 100;
         let families = self.shape.series.div_ceil(20).max(1);
         for family in 0..families {
@@ -97,9 +83,9 @@ impl Pages {
                 }
                 let _ = write!(page, "\",container=\"c{nth}\"}} ");
                 if counter {
-                    let _ = writeln!(page, "{value}{time}");
+                    let _ = writeln!(page, "{value}");
                 } else {
-                    let _ = writeln!(page, "{}.{:02}{time}", value / 100, value % 100);
+                    let _ = writeln!(page, "{}.{:02}", value / 100, value % 100);
                 }
             }
         }
