@@ -236,13 +236,13 @@ impl Findings {
         }
     }
 
-    fn table(&self, (compared, furthest): (usize, f64)) {
+    fn table(&self, (compared, furthest, which): (usize, f64, String)) {
         println!("\n| compared | at most |\n|---|---|");
         for (kind, count) in &self.facts {
             println!("| facts: {kind} | {count} |");
         }
         println!("| averages of recorded series over all the time | {compared} |");
-        println!("| furthest apart | {:.2} % |", furthest * 100.0);
+        println!("| furthest apart: `{which}` | {:.2} % |", furthest * 100.0);
         println!(
             "| looks with a difference that was gone after a while | {} of {} |",
             self.again, self.looks
@@ -270,24 +270,28 @@ impl Findings {
     }
 }
 
-/// Compares what recording rules gave on average; gives how many series, and how far the furthest are apart.
+/// Compares what recording rules gave on average; gives how many series, how far the furthest are
+/// apart, and which those are.
 fn averages(
     sides: [Side; 2],
     time: Duration,
     findings: &mut Findings,
-) -> Result<(usize, f64), String> {
+) -> Result<(usize, f64, String), String> {
     let of = |side: Side| picture::recorded_averages(side.server, time.as_secs());
     let [ours, theirs] = sides.map(of);
     let (ours, theirs) = (ours?, theirs?);
-    let mut furthest: f64 = 0.0;
+    let (mut furthest, mut which) = (0.0, String::new());
     for (series, a) in &ours {
         // Which series there are has been compared all along.
         let Some(b) = theirs.get(series) else {
             continue;
         };
         let apart = (a - b).abs() / a.abs().max(b.abs()).max(1e-9);
-        furthest = furthest.max(apart);
-        if apart > AVERAGE_TOLERANCE {
+        if apart > furthest {
+            (furthest, which) = (apart, series.clone());
+        }
+        let same = apart <= AVERAGE_TOLERANCE || a.is_nan() && b.is_nan();
+        if !same {
             let place = format!("average {series}");
             let difference = Difference {
                 place: place.clone(),
@@ -297,7 +301,7 @@ fn averages(
             findings.unexplained.insert(place, difference);
         }
     }
-    Ok((ours.len(), furthest))
+    Ok((ours.len(), furthest, which))
 }
 
 fn costs_table(names: &[&str], costs: &[Cost], pages: &[String; 2], logs: &[String]) {
