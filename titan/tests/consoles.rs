@@ -88,6 +88,8 @@ fn server(program: &Path, folder: &Path) -> (u16, Running) {
         "--web.console.templates=consoles",
         "--web.console.libraries=libraries",
         "--web.external-url=http://outside/p/",
+        "--web.user-assets=assets",
+        "--web.page-title=Ours & <theirs>",
         &format!("--web.listen-address=127.0.0.1:{port}"),
     ]);
     let running = Running::start(&mut command);
@@ -182,4 +184,29 @@ fn what_is_wrong_is_told() {
         broken.body
     );
     assert_eq!(get(port, "/p/-/healthy").status, 200);
+}
+
+#[test]
+fn assets_of_the_user_are_served_and_the_title_is_theirs() {
+    let (folder, _) = folder();
+    let assets = folder.path().join("assets/deep");
+    std::fs::create_dir_all(&assets).expect("a folder");
+    std::fs::write(assets.join("a.css"), "p {}").expect("written");
+    let (port, _running) = server(Path::new(TITAN), folder.path());
+    let asset = get(port, "/p/user/deep/a.css");
+    assert_eq!((asset.status, asset.body.as_str()), (200, "p {}"));
+    assert_eq!(content_type(&asset), "text/css");
+    for outside in [
+        "/p/user/none",
+        "/p/user/../prometheus.yml",
+        "/p/user/%2e%2e/prometheus.yml",
+    ] {
+        let answer = get(port, outside);
+        assert_eq!(answer.status, 404, "{outside}: {}", answer.body);
+    }
+    let page = get(port, "/p/").body;
+    assert!(
+        page.contains("<title>Ours &amp; &lt;theirs&gt;</title>"),
+        "{page}"
+    );
 }

@@ -66,7 +66,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
         ("lifecycle", config.enable_lifecycle),
         ("query_stats", true),
         ("query_warnings", true),
-        ("remote_write_receiver", false),
+        ("remote_write_receiver", !config.write_receiver.is_empty()),
         ("otlp_write_receiver", false),
         ("time_range_labels", true),
         ("time_range_series", true),
@@ -74,7 +74,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
         put("api", feature, is_on);
     }
     for (feature, is_on) in [
-        ("agent_mode", false),
+        ("agent_mode", config.agent),
         ("auto_reload_config", config.auto_reload.is_some()),
         ("exemplar_storage", on("exemplar-storage")),
     ] {

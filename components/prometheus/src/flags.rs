@@ -404,6 +404,10 @@ pub struct ServerConfig {
     pub console_templates: PathBuf,
     /// Folder of what they share.
     pub console_libraries: PathBuf,
+    /// Files of the user's own below `/user`; none if empty.
+    pub user_assets: PathBuf,
+    /// What pages are called.
+    pub page_title: String,
     /// `/-/reload` and `/-/quit`.
     pub enable_lifecycle: bool,
     /// `/api/v1/admin/*`.
@@ -566,6 +570,8 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
         external_url: external_url.trim_end_matches('/').to_string(),
         route_prefix: route_prefix(values.text("web.route-prefix"), external_url),
         console_templates: values.text("web.console.templates").into(),
+        user_assets: values.text("web.user-assets").into(),
+        page_title: values.text("web.page-title").into(),
         console_libraries: values.text("web.console.libraries").into(),
         enable_lifecycle: values.switch("web.enable-lifecycle"),
         enable_admin_api: values.switch("web.enable-admin-api"),

@@ -221,6 +221,8 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            title: config.page_title.clone(),
+            user_assets: config.user_assets.clone(),
             consoles: consoles_of(
                 &config,
                 &context,

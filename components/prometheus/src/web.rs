@@ -1,5 +1,6 @@
 //! The server's pages besides the API: health, metrics, lifecycle, and what is counted of every request.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use exposition::{Format, Protocol, negotiation};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use net::shutdown::ShutdownTrigger;
 use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeDir;
 
 use crate::consoles::{Consoles, console};
 use crate::self_metrics::ServerMetrics;
@@ -39,6 +41,10 @@ pub struct Web {
     pub lifecycle: bool,
     /// Before all paths.
     pub prefix: String,
+    /// What pages are called.
+    pub title: String,
+    /// Files below `/user`; none if empty.
+    pub user_assets: PathBuf,
     /// Pages of the user's own.
     pub consoles: Consoles,
     /// Milliseconds that federation looks back.
@@ -49,7 +55,11 @@ type Shared = State<Arc<Web>>;
 
 /// All routes, the API below `/api/v1` among them.
 pub fn router(web: Arc<Web>, api: Router) -> Router {
-    let pages = Router::new()
+    let mut pages = Router::new();
+    if !web.user_assets.as_os_str().is_empty() {
+        pages = pages.nest_service("/user", ServeDir::new(&web.user_assets));
+    }
+    let pages = pages
         .route("/", get(index))
         .route("/metrics", get(metrics).layer(CompressionLayer::new()))
         .route(
@@ -80,6 +90,8 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
     let home = format!("{}/", web.prefix);
     Router::new()
         .nest(&web.prefix, pages)
+        // Nesting leaves the slash behind the prefix out.
+        .route(&home, get(index).with_state(web))
         .route("/", get(move || async move { Redirect::to(&home) }))
 }
 
@@ -102,10 +114,11 @@ async fn index(State(web): Shared) -> Html<String> {
     .map(|(path, text)| format!("<li><a href=\"{}/{path}\">{text}</a></li>\n", web.prefix))
     .concat();
     Html(format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Titan: prometheus</title></head>\n\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title></head>\n\
          <body>\n<h1>Titan: prometheus</h1>\n<form action=\"{}/api/v1/query\">\n\
          <input name=\"query\" size=\"80\" placeholder=\"sum(rate(node_cpu_seconds_total[1m]))\" aria-label=\"query\"> <button>Query</button>\n\
          </form>\n<ul>\n{links}</ul>\n</body></html>\n",
+        gotemplate::html_escape(&web.title),
         web.prefix
     ))
 }

@@ -1,7 +1,7 @@
 //! Escaping for HTML, JavaScript and queries, as `html`, `js` and `urlquery` do it.
 
 /// `html`
-pub(crate) fn html(text: &str) -> String {
+pub fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -27,7 +27,7 @@ mod tree;
 mod unquote;
 mod value;
 
-pub use escape::query as query_escape;
+pub use escape::{html as html_escape, query as query_escape};
 pub use number::format_g;
 pub use template::{Functions, Limits, NoFunctions, Parameter, Signature, Template, TemplateError};
 pub use value::{Map, Object, Value};
