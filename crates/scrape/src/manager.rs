@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use configfile::Config;
 use configfile::scrape::ScrapeConfig;
@@ -214,13 +215,13 @@ impl Manager {
 
     /// Follows discovery until the stop, then ends all loops.
     pub async fn run(&self, mut discovered: Subscription, shutdown: Shutdown) {
+        let clock = &self.0.clock;
         while shutdown.or(discovered.changed()).await == Some(true) {
+            let began = clock.monotonic();
             self.sync(discovered.targets());
-            if shutdown
-                .or(self.0.clock.sleep(self.0.options.sync_interval))
-                .await
-                .is_none()
-            {
+            let took = clock.monotonic().saturating_sub(began);
+            let rest = rest_after(took, self.0.options.sync_interval);
+            if shutdown.or(clock.sleep(rest)).await.is_none() {
                 break;
             }
         }
@@ -269,5 +270,29 @@ impl Manager {
             }
         }
         found
+    }
+}
+
+/// How long news of targets wait after others have been taken up in `took`: as long as keeps that work to a tenth of the
+/// time, and no longer than `most`. Where little changes, what is new is scraped at once.
+fn rest_after(took: Duration, most: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_millis(250);
+    (took * 9).max(LEAST).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_spared_by_what_they_cost() {
+        let rest = |took: u64, most: u64| {
+            let rest = rest_after(Duration::from_millis(took), Duration::from_millis(most));
+            rest.as_millis()
+        };
+        assert_eq!(rest(0, 5000), 250);
+        assert_eq!(rest(100, 5000), 900);
+        assert_eq!(rest(10_000, 5000), 5000);
+        assert_eq!(rest(0, 5), 5);
     }
 }

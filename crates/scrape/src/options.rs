@@ -13,7 +13,7 @@ pub struct ScrapeOptions {
     pub type_and_unit_labels: bool,
     /// Timestamps that are off by this much are put onto the schedule, milliseconds; 0 leaves all as they are.
     pub timestamp_tolerance_ms: i64,
-    /// News of targets are taken up at most this often.
+    /// The longest that news of targets wait for others that were taken up just before.
     pub sync_interval: Duration,
 }
 

@@ -456,15 +456,14 @@ impl Series {
         changes.chunks_created += 1;
     }
 
-    /// Adds a chunk. Room grows from two to what three hours of upstream's usual scraping need, in one step: all series
+    /// Adds a chunk. Room grows from two to what three hours of samples every 15 s need, then by as much again: all series
     /// grow at the same time, and every step in between would leave holes between them.
     pub(crate) fn push_finished(&mut self, chunk: Finished) {
         let (len, room) = (self.finished.len(), self.finished.capacity());
         if len == room {
-            self.finished.reserve_exact(if room == 0 {
-                2
-            } else {
-                12usize.max(room + 8) - len
+            self.finished.reserve_exact(match room {
+                0 => 2,
+                _ => (room / 6 + 1) * 6 - len,
             });
         }
         self.finished.push(chunk);
