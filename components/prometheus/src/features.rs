@@ -61,7 +61,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
     };
     for (feature, is_on) in [
         ("admin", config.enable_admin_api),
-        ("exclude_alerts", false),
+        ("exclude_alerts", true),
         ("label_values_match", true),
         ("lifecycle", config.enable_lifecycle),
         ("query_stats", true),

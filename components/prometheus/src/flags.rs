@@ -310,7 +310,7 @@ const FLAGS: &[Flag] = &[
     Flag::value(
         "scrape.discovery-reload-interval",
         "5s",
-        "Interval used by scrape manager to throttle target groups updates.",
+        "The longest that news of targets wait for others that were taken up just before.",
     )
     .hidden(),
     Flag::switch(

@@ -16,6 +16,7 @@ use env::Registry;
 use exposition::{Format, Protocol, negotiation};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use net::shutdown::ShutdownTrigger;
+use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
@@ -57,7 +58,8 @@ type Shared = State<Arc<Web>>;
 pub fn router(web: Arc<Web>, api: Router) -> Router {
     let mut pages = Router::new();
     if !web.user_assets.as_os_str().is_empty() {
-        pages = pages.nest_service("/user", ServeDir::new(&web.user_assets));
+        let files = ServeDir::new(&web.user_assets).map_request(below_user);
+        pages = pages.route_service("/user/{*filepath}", files);
     }
     let pages = pages
         .route("/", get(index))
@@ -80,19 +82,30 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
         .route("/-/reload", post(reload).put(reload).get(wrong_method))
         .route("/-/quit", post(quit).put(quit).get(wrong_method))
         .with_state(web.clone())
-        .nest("/api/v1", api)
-        .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
+        .nest("/api/v1", api);
+    let all = if web.prefix.is_empty() {
+        pages
+    } else {
+        let home = format!("{}/", web.prefix);
+        Router::new()
+            .nest(&web.prefix, pages)
+            // Nesting leaves the slash behind the prefix out.
+            .route(&home, get(index).with_state(web.clone()))
+            .route("/", get(move || async move { Redirect::to(&home) }))
+    };
+    all.fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
         .layer(axum::middleware::from_fn(methods))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), count));
-    if web.prefix.is_empty() {
-        return pages;
+        .layer(axum::middleware::from_fn_with_state(web, count))
+}
+
+/// A request for a file of the user's, as the folder knows it.
+fn below_user(mut request: Request) -> Request {
+    let whole = request.uri().path_and_query().map(|path| path.as_str());
+    let file = whole.and_then(|path| path.strip_prefix("/user"));
+    if let Some(Ok(file)) = file.map(str::parse) {
+        *request.uri_mut() = file;
     }
-    let home = format!("{}/", web.prefix);
-    Router::new()
-        .nest(&web.prefix, pages)
-        // Nesting leaves the slash behind the prefix out.
-        .route(&home, get(index).with_state(web))
-        .route("/", get(move || async move { Redirect::to(&home) }))
+    request
 }
 
 /// Health can be asked for by `HEAD`, and nothing else.

@@ -414,7 +414,9 @@ impl Histogram {
         if let Some(native) = &mut native {
             native.observe(v);
         }
-        let at = self.0.bounds.partition_point(|bound| *bound < v);
+        // What is no number is below no bound.
+        let holds = |bound: &f64| v <= *bound;
+        let at = self.0.bounds.partition_point(|bound| !holds(bound));
         self.0.counts[at].fetch_add(1, Ordering::Relaxed);
         self.0.sum.add(v);
     }
@@ -547,6 +549,18 @@ mod tests {
         assert_eq!(single(&registry, "g").len(), 1);
         registry.gauge_fn("f", "F.", || 7.0);
         assert_eq!(single(&registry, "f"), [(String::new(), 7.0)]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_in_the_last_bucket() {
+        let registry = Registry::new();
+        let histogram = registry.histogram("h", "H.", &[1.0]);
+        histogram.observe(f64::NAN);
+        histogram.observe(1.0);
+        let MetricValue::Histogram { buckets, .. } = histogram.value() else {
+            panic!("a histogram")
+        };
+        assert_eq!(buckets, [(1.0, 1), (f64::INFINITY, 2)]);
     }
 
     #[test]

@@ -170,7 +170,11 @@ impl LogReader {
         let step = self.cursor.step(|bytes| {
             record.clear();
             record.extend_from_slice(bytes);
-        })?;
+        });
+        if let Err(DbError::Corrupt { .. }) = &step {
+            self.metrics.corruptions.inc();
+        }
+        let step = step?;
         self.metrics.segment.set(f64::from(self.cursor.segment()));
         match step {
             Step::Wait => return Ok(Found::Nothing),

@@ -23,6 +23,7 @@ pub struct Families {
     pre_tailing: Vector<Counter>,
     segment: Vector<Gauge>,
     skipped: Vector<Counter>,
+    corruptions: Vector<Counter>,
 }
 
 /// Metrics of one queue.
@@ -66,6 +67,8 @@ pub struct QueueMetrics {
     pub segment: Gauge,
     /// Times that the log was lost before it was read.
     pub skipped: Counter,
+    /// Times that the log was damaged where it was read, of all queues.
+    pub corruptions: Counter,
     /// Records that could not be read.
     pub decode_failures: Counter,
     /// Records read that an earlier process may have sent.
@@ -199,6 +202,11 @@ impl Families {
                 "Times that a part of the log was gone before the queue had read it.",
                 &["consumer"],
             ),
+            corruptions: registry.counters(
+                "prometheus_tsdb_wal_reader_corruption_errors_total",
+                "Errors encountered when reading the WAL.",
+                &["error"],
+            ),
         }
     }
 
@@ -228,6 +236,7 @@ impl Families {
             max_per_send: gauge(7),
             segment: self.segment.with(&[name]),
             skipped: self.skipped.with(&[name]),
+            corruptions: self.corruptions.with(&["corrupt"]),
             decode_failures: self.decode_failures.with(&[name]),
             pre_tailing: self.pre_tailing.with(&[name]),
         }

@@ -59,14 +59,14 @@ pub async fn push(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
     let mut outcome = Outcome::printed(String::new());
     let mut pages = Vec::new();
     if push.files.is_empty() {
-        let mut page = Vec::new();
-        match tool.input.take(MAX_PAGE).read_to_end(&mut page) {
-            Ok(_) => pages.push((None, page)),
+        match read_page(&mut tool.input) {
+            Ok(page) => pages.push((None, page)),
             Err(error) => return Outcome::failed(format!("  FAILED: {error}\n")),
         }
     }
     for file in &push.files {
-        match std::fs::read(file) {
+        let opened = std::fs::File::open(file);
+        match opened.and_then(|mut file| read_page(&mut file)) {
             Ok(page) => pages.push((Some(file), page)),
             Err(error) => {
                 let error = os_text(&error);
@@ -97,6 +97,18 @@ pub async fn push(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
         }
     }
     outcome
+}
+
+/// A whole page; one that is longer than what is read is an error, not half a page.
+fn read_page(source: &mut dyn std::io::Read) -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    source.take(MAX_PAGE + 1).read_to_end(&mut page)?;
+    if page.len() as u64 > MAX_PAGE {
+        let mib = MAX_PAGE >> 20;
+        let error = format!("more than {mib} MiB; push it in several files");
+        return Err(std::io::Error::other(error));
+    }
+    Ok(page)
 }
 
 /// Takes the word `metrics` out, behind flags of `push` itself if there are any.
