@@ -1,26 +1,21 @@
 //! What alerts remember: `for` over a restart and over kill -9, and how long they are kept firing.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::child::Running;
 use testkit::free_port;
 use testkit::http::{get, request, wait_for};
+use testkit::server;
 
 fn start(folder: &Path, port: u16) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
-    command.arg("prometheus").args([
-        format!("--config.file={}", folder.join("prometheus.yml").display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-        "--web.enable-lifecycle".into(),
-        "--rules.alert.for-grace-period=1s".into(),
+    let mut command = server::command(env!("CARGO_BIN_EXE_titan"), folder, port);
+    command.args([
+        "--web.enable-lifecycle",
+        "--rules.alert.for-grace-period=1s",
     ]);
-    let running = Running::start(&mut command);
-    wait_for(port, "/-/ready", |answer| answer.status == 200);
-    running
+    server::start(&mut command, port)
 }
 
 fn configure(folder: &Path, rules: &str) {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::child::Running;
 use testkit::free_port;
-use testkit::http::{escape, get, wait_for};
+use testkit::http::{escape, get};
+use testkit::server;
 
 const TARGETS: usize = 4;
 const SERIES: usize = 150;
@@ -60,19 +60,14 @@ fn answer_all(mut connection: TcpStream, scrapes: &AtomicU64) {
 }
 
 fn start(folder: &Path, port: u16) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
+    let mut command = server::command(env!("CARGO_BIN_EXE_titan"), folder, port);
     // Blocks of a second: cutting, compacting and cutting the log go on all the time.
-    command.arg("prometheus").args([
-        format!("--config.file={}", folder.join("prometheus.yml").display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-        "--storage.tsdb.min-block-duration=1s".into(),
-        "--storage.tsdb.max-block-duration=9s".into(),
-        "--storage.tsdb.block-reload-interval=1s".into(),
+    command.args([
+        "--storage.tsdb.min-block-duration=1s",
+        "--storage.tsdb.max-block-duration=9s",
+        "--storage.tsdb.block-reload-interval=1s",
     ]);
-    let running = Running::start(&mut command);
-    wait_for(port, "/-/ready", |answer| answer.status == 200);
-    running
+    server::start(&mut command, port)
 }
 
 /// Times and values of every series of a target, as the server has them.

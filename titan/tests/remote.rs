@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::child::Running;
 use testkit::http::{escape, get, wait_for};
+use testkit::server;
 use testkit::{free_port, peers};
 
 const TITAN: &str = env!("CARGO_BIN_EXE_titan");
@@ -33,22 +34,9 @@ impl Server {
     }
 
     fn start(&self) -> Running {
-        let mut command = Command::new(&self.program);
-        if self.program == TITAN {
-            command.arg("prometheus");
-        }
-        command.args([
-            format!(
-                "--config.file={}",
-                self.path().join("prometheus.yml").display()
-            ),
-            format!("--storage.tsdb.path={}", self.path().join("data").display()),
-            format!("--web.listen-address=127.0.0.1:{}", self.port),
-            "--web.enable-remote-write-receiver".into(),
-        ]);
-        let running = Running::start(&mut command);
-        wait_for(self.port, "/-/ready", |answer| answer.status == 200);
-        running
+        let mut command = server::command(&self.program, self.path(), self.port);
+        command.arg("--web.enable-remote-write-receiver");
+        server::start(&mut command, self.port)
     }
 }
 

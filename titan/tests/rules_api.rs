@@ -6,6 +6,7 @@ use serde_json::Value;
 use testkit::child::Running;
 use testkit::free_port;
 use testkit::http::{escape, get, wait_for};
+use testkit::server;
 
 const RULES: [(&str, &str); 2] = [
     (
@@ -33,17 +34,8 @@ impl Server {
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "rule_files: [a.yml, b.yml]\n").expect("written");
         let port = free_port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
-        command.arg("prometheus").args([
-            format!("--config.file={}", config.display()),
-            format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-        ]);
-        let running = Running::start(&mut command);
-        wait_for(port, "/-/ready", |answer| answer.status == 200);
+        let mut command = server::command(env!("CARGO_BIN_EXE_titan"), folder.path(), port);
+        let running = server::start(&mut command, port);
         Server {
             port,
             folder,

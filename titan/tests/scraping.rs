@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
 use testkit::child::Running;
@@ -54,15 +53,9 @@ fn server_at(
         "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: t\n  static_configs: [{{targets: ['{address}']}}]\n{job}"
     );
     std::fs::write(folder.join("prometheus.yml"), config).expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
-    command.arg("prometheus").args(flags).args([
-        format!("--web.listen-address=127.0.0.1:{port}"),
-        format!("--config.file={}", folder.join("prometheus.yml").display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-    ]);
-    let running = Running::start(&mut command);
-    wait_for(port, "/-/ready", |answer| answer.status == 200);
-    (port, running)
+    let mut command = testkit::server::command(env!("CARGO_BIN_EXE_titan"), folder, port);
+    command.args(flags);
+    (port, testkit::server::start(&mut command, port))
 }
 
 fn wait_for_result(port: u16, query: &str) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::child::Running;
 use testkit::http::{escape, get, request, wait_for};
+use testkit::server;
 use testkit::{free_port, peers};
 
 const TITAN: &str = env!("CARGO_BIN_EXE_titan");
@@ -27,19 +28,8 @@ impl Folder {
     }
 
     fn command(&self, program: &str, port: u16) -> Command {
-        let mut command = Command::new(program);
-        if program == TITAN {
-            command.arg("prometheus");
-        }
-        command.args([
-            format!(
-                "--config.file={}",
-                self.path().join("prometheus.yml").display()
-            ),
-            format!("--storage.tsdb.path={}", self.path().join("data").display()),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-            "--web.enable-lifecycle".into(),
-        ]);
+        let mut command = server::command(program, self.path(), port);
+        command.arg("--web.enable-lifecycle");
         command
     }
 
@@ -80,9 +70,7 @@ fn wait_for_samples(port: u16, at_least: f64) {
 }
 
 fn start(folder: &Folder, port: u16) -> Running {
-    let running = Running::start(&mut folder.command(TITAN, port));
-    wait_for(port, "/-/ready", |answer| answer.status == 200);
-    running
+    server::start(&mut folder.command(TITAN, port), port)
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! `/api/v1/targets` of the built binary: its filters.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use testkit::child::Running;
 use testkit::free_port;
 use testkit::http::{get, wait_for};
+use testkit::server;
 
 #[test]
 fn targets_by_state_and_pool() {
@@ -20,16 +18,8 @@ fn targets_by_state_and_pool() {
         ),
     )
     .expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
-    command.arg("prometheus").args([
-        format!("--config.file={}", config.display()),
-        format!(
-            "--storage.tsdb.path={}",
-            folder.path().join("data").display()
-        ),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-    ]);
-    let running = Running::start(&mut command);
+    let mut command = server::command(env!("CARGO_BIN_EXE_titan"), folder.path(), port);
+    let running = server::start(&mut command, port);
     wait_for(port, "/api/v1/targets", |answer| {
         answer.body.contains("127.0.0.1:1") && answer.body.contains("127.0.0.1:2")
     });

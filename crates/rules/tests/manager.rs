@@ -1,17 +1,16 @@
 //! Groups as tasks in virtual time: slots, restarts, reloads, a clock that goes back.
 
-use std::sync::Arc;
+#[path = "support/manager_options.rs"]
+mod manager_options;
+
 use std::time::Duration;
 
 use configfile::rules::{RuleFile, RuleFileOptions};
 use env::sim::SimClock;
 use env::{Clock, Registry};
+use manager_options::manager_options;
 use model::Labels;
-use promql::{Engine, EngineOptions};
-use rules::{
-    Alert, AlertState, Defaults, EngineQuery, Manager, ManagerOptions, RuleMetrics, RuleViewKind,
-    definitions,
-};
+use rules::{Alert, AlertState, Defaults, Manager, RuleViewKind, definitions};
 use storage::memory::{MemoryStorage, StoredValue};
 
 const MINUTE: i64 = 60_000;
@@ -26,25 +25,8 @@ struct World {
 impl World {
     fn new(clock: SimClock, storage: MemoryStorage) -> World {
         let registry = Registry::new();
-        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let manager = Manager::new(ManagerOptions {
-            query: Arc::new(EngineQuery {
-                engine: Arc::new(Engine::new(EngineOptions::default())),
-                queryable: Arc::new(storage.clone()),
-                clock: shared.clone(),
-                timeout: Duration::from_secs(120),
-            }),
-            appendable: Arc::new(storage.clone()),
-            queryable: Arc::new(storage.clone()),
-            clock: shared,
-            metrics: RuleMetrics::new(&registry),
-            external_url: "http://x".into(),
-            resend_delay: MINUTE,
-            outage_tolerance: 60 * MINUTE,
-            grace_period: 10 * MINUTE,
-            send: Arc::new(|_, _| {}),
-            concurrency: None,
-        });
+        let options = manager_options(&clock, &storage, &registry, |_, _| {});
+        let manager = Manager::new(options);
         World {
             clock,
             storage,

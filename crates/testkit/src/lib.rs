@@ -6,6 +6,7 @@ pub mod child;
 pub mod connection;
 pub mod http;
 pub mod peers;
+pub mod server;
 
 use std::path::{Path, PathBuf};
 

@@ -11,29 +11,24 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use testkit::child::Running;
-use testkit::http::{escape, get, wait_for};
+use testkit::http::{escape, get};
+use testkit::server;
 
 pub const TITAN: &str = env!("CARGO_BIN_EXE_titan");
 
 pub fn command(folder: &Path, port: u16, config: &str) -> Command {
     std::fs::write(folder.join("prometheus.yml"), config).expect("written");
-    let mut command = Command::new(TITAN);
+    let mut command = server::command(TITAN, folder, port);
     command.args([
-        "prometheus".to_string(),
-        format!("--config.file={}", folder.join("prometheus.yml").display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-        "--web.enable-lifecycle".into(),
-        "--log.level=debug".into(),
-        "--storage.remote.flush-deadline=1s".into(),
+        "--web.enable-lifecycle",
+        "--log.level=debug",
+        "--storage.remote.flush-deadline=1s",
     ]);
     command
 }
 
 pub fn start(folder: &Path, port: u16, config: &str) -> Running {
-    let running = Running::start(&mut command(folder, port, config));
-    wait_for(port, "/-/ready", |answer| answer.status == 200);
-    running
+    server::start(&mut command(folder, port, config), port)
 }
 
 pub fn json(port: u16, path: &str) -> Value {

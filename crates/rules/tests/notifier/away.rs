@@ -9,12 +9,12 @@ use configfile::rules::{RuleFile, RuleFileOptions};
 use env::sim::SimClock;
 use env::{Clock, Registry};
 use model::Labels;
-use promql::{Engine, EngineOptions};
 use rules::notifier::{Notifier, NotifierOptions};
-use rules::{Defaults, EngineQuery, Manager, ManagerOptions, RuleMetrics, definitions};
+use rules::{Defaults, Manager, definitions};
 use serde_json::Value;
 use storage::memory::{MemoryStorage, StoredValue};
 
+use crate::manager_options::manager_options;
 use crate::receiver::Receiver;
 use crate::{apply, figure};
 
@@ -37,30 +37,13 @@ struct World {
 impl World {
     async fn new(notifier: &Notifier, clock: SimClock, registry: Registry) -> World {
         let storage = MemoryStorage::new();
-        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let handed_in = Arc::new(AtomicU64::new(0));
         let (counted, notifier) = (handed_in.clone(), notifier.clone());
-        let manager = Manager::new(ManagerOptions {
-            query: Arc::new(EngineQuery {
-                engine: Arc::new(Engine::new(EngineOptions::default())),
-                queryable: Arc::new(storage.clone()),
-                clock: shared.clone(),
-                timeout: Duration::from_secs(120),
-            }),
-            appendable: Arc::new(storage.clone()),
-            queryable: Arc::new(storage.clone()),
-            clock: shared,
-            metrics: RuleMetrics::new(&registry),
-            external_url: "http://x".into(),
-            resend_delay: MINUTE,
-            outage_tolerance: 60 * MINUTE,
-            grace_period: 10 * MINUTE,
-            send: Arc::new(move |link, alerts| {
-                counted.fetch_add(alerts.len() as u64, Ordering::SeqCst);
-                notifier.send(link, alerts);
-            }),
-            concurrency: None,
+        let options = manager_options(&clock, &storage, &registry, move |link, alerts| {
+            counted.fetch_add(alerts.len() as u64, Ordering::SeqCst);
+            notifier.send(link, alerts);
         });
+        let manager = Manager::new(options);
         let text = "groups:\n- {name: g, rules: [{alert: A, expr: a == 1}]}\n";
         let file = RuleFile::parse(text, &RuleFileOptions::default()).expect("parses");
         let defaults = Defaults {

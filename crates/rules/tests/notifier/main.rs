@@ -1,6 +1,8 @@
 //! The notifier over real sockets: labels, relabelling, batches, an Alertmanager that fails, and the stop.
 
 mod away;
+#[path = "../support/manager_options.rs"]
+mod manager_options;
 mod receiver;
 
 use std::collections::BTreeMap;
