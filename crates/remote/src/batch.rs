@@ -1,23 +1,11 @@
-//! Samples that go out in one request.
+//! What is read from the log to be sent, and the requests it is packed into.
 
-use std::sync::Arc;
-
-use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
-use parking_lot::Mutex;
-use wire::remote_write::{Outgoing, RequestV2, put_v1};
+use bytes::Bytes;
+use model::{Exemplar, FloatHistogram, Histogram};
+use wire::fields::Broken;
+use wire::remote_write::{Kind, Outgoing, Version, retain};
 
 use crate::position::Position;
-
-/// A series that a queue sends, after external labels and relabelling.
-#[derive(Debug)]
-pub struct Known {
-    /// Its labels.
-    pub labels: Labels,
-    /// The labels as a 1.0 request has them; empty in 2.0.
-    pub encoded: Box<[u8]>,
-    /// What the log says about its family; 2.0 sends it along.
-    pub metadata: Mutex<Option<Arc<Metadata>>>,
-}
 
 /// A value of a series.
 #[derive(Clone, Debug)]
@@ -33,7 +21,8 @@ pub enum Payload {
 }
 
 impl Payload {
-    fn outgoing(&self) -> Outgoing<'_> {
+    /// As it is written into a request.
+    pub fn outgoing(&self) -> Outgoing<'_> {
         match self {
             Payload::Float(v) => Outgoing::Float(*v),
             Payload::Integer(h) => Outgoing::Integer(h),
@@ -41,19 +30,34 @@ impl Payload {
             Payload::Exemplar(e) => Outgoing::Exemplar(e),
         }
     }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Payload::Float(_) => Kind::Sample,
+            Payload::Integer(_) | Payload::FloatHistogram(_) => Kind::Histogram,
+            Payload::Exemplar(_) => Kind::Exemplar,
+        }
+    }
 }
 
-/// A value on its way.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// Of which series.
-    pub series: Arc<Known>,
+/// An item as the log has it.
+#[derive(Debug)]
+pub struct Read {
+    /// The series' number in the log.
+    pub reference: u64,
+    /// Which of the known series it is.
+    pub series: u32,
     /// Unix milliseconds.
     pub t: i64,
     /// Unix milliseconds at which counting began; 0 when unknown.
     pub start: i64,
     /// The value.
     pub payload: Payload,
+    /// Where its record begins.
+    pub at: Position,
+    /// Whether an earlier process may have sent it already.
+    pub again: bool,
 }
 
 /// Numbers of items by kind.
@@ -68,65 +72,168 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Of these items.
-    pub fn of<'a>(items: impl IntoIterator<Item = &'a Item>) -> Counts {
-        let mut counts = Counts::default();
-        for item in items {
-            match item.payload {
-                Payload::Float(_) => counts.samples += 1,
-                Payload::Integer(_) | Payload::FloatHistogram(_) => counts.histograms += 1,
-                Payload::Exemplar(_) => counts.exemplars += 1,
-            }
+    /// One more of a kind.
+    pub fn count(&mut self, kind: Kind) {
+        match kind {
+            Kind::Sample => self.samples += 1,
+            Kind::Histogram => self.histograms += 1,
+            Kind::Exemplar => self.exemplars += 1,
         }
-        counts
+    }
+
+    /// Of all kinds.
+    pub fn all(self) -> u64 {
+        self.samples + self.histograms + self.exemplars
     }
 }
 
-/// An item as the log has it.
-#[derive(Debug)]
-pub struct Read {
-    /// The series' number in the log.
-    pub reference: u64,
-    /// What goes out.
-    pub item: Item,
-    /// Where its record begins.
-    pub at: Position,
-    /// Whether an earlier process may have sent it already.
-    pub again: bool,
+/// What a request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// How many items.
+    pub counts: Counts,
+    /// Unix milliseconds of the oldest.
+    pub oldest: i64,
+    /// Unix milliseconds of the newest.
+    pub newest: i64,
 }
 
-/// Items that go out together.
+impl Default for Contents {
+    fn default() -> Contents {
+        Contents {
+            counts: Counts::default(),
+            oldest: i64::MAX,
+            newest: i64::MIN,
+        }
+    }
+}
+
+impl Contents {
+    /// Takes one more in.
+    pub fn see(&mut self, kind: Kind, t: i64) {
+        self.counts.count(kind);
+        self.oldest = self.oldest.min(t);
+        self.newest = self.newest.max(t);
+    }
+}
+
+/// A request as it travels.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The message, compressed.
+    pub body: Bytes,
+    /// What is in it.
+    pub contents: Contents,
+}
+
+/// Why a request could not be taken apart; only a fault of this program makes one.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Snappy.
+    #[error(transparent)]
+    Snappy(#[from] snap::Error),
+    /// The message.
+    #[error("a request made here cannot be read: {}", .0.0)]
+    Message(Broken),
+}
+
+impl Request {
+    /// The items that `keep` wants, by kind and time, as a request of their own.
+    fn only(
+        &self,
+        version: Version,
+        mut keep: impl FnMut(Kind, i64) -> bool,
+    ) -> Result<Request, Unreadable> {
+        let message = snap::raw::Decoder::new().decompress_vec(&self.body)?;
+        let mut contents = Contents::default();
+        let wanted = |kind, t| {
+            let kept = keep(kind, t);
+            if kept {
+                contents.see(kind, t);
+            }
+            kept
+        };
+        let message = retain(&message, version, wanted).map_err(Unreadable::Message)?;
+        let body = snap::raw::Encoder::new().compress_vec(&message)?.into();
+        Ok(Request { body, contents })
+    }
+
+    /// Without what is older than `oldest`, unix milliseconds.
+    pub fn without_older(&self, version: Version, oldest: i64) -> Result<Request, Unreadable> {
+        self.only(version, |_, t| t >= oldest)
+    }
+
+    /// Its first and second half.
+    pub fn halves(&self, version: Version) -> Result<[Request; 2], Unreadable> {
+        let half = self.contents.counts.all() / 2;
+        let part = |second: bool| {
+            let mut seen = 0;
+            self.only(version, |_, _| {
+                seen += 1;
+                (seen > half) == second
+            })
+        };
+        Ok([part(false)?, part(true)?])
+    }
+}
+
+/// A request on its way to a sender.
 #[derive(Debug)]
 pub struct Batch {
-    /// In order of the log.
-    pub items: Vec<Item>,
-    /// Where in the log the first of them stands.
+    /// What is sent.
+    pub request: Request,
+    /// Where in the log the first of its items stands.
     pub first: Position,
     /// Whether an earlier process may have sent some of them already.
     pub again: bool,
 }
 
-/// Writes items as a 1.0 request.
-pub fn encode_v1(items: &[Item], out: &mut Vec<u8>) {
-    out.clear();
-    for item in items {
-        put_v1(out, &item.series.encoded, item.t, item.payload.outgoing());
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::remote_write::{encode_labels, put_v1, read_v1};
 
-/// Writes items as a 2.0 request.
-pub fn encode_v2(items: &[Item], request: &mut RequestV2, out: &mut Vec<u8>) {
-    out.clear();
-    request.clear();
-    for item in items {
-        let metadata = item.series.metadata.lock().clone();
-        request.push(
-            &item.series.labels,
-            item.t,
-            item.start,
-            item.payload.outgoing(),
-            metadata.as_deref(),
-        );
+    fn request(times: &[i64]) -> Request {
+        let mut message = Vec::new();
+        let mut contents = Contents::default();
+        for t in times {
+            let labels = encode_labels([("__name__", format!("m{t}").as_str())]);
+            put_v1(&mut message, &labels, *t, Outgoing::Float(*t as f64));
+            contents.see(Kind::Sample, *t);
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&message);
+        let body = body.expect("compresses").into();
+        Request { body, contents }
     }
-    request.finish(out);
+
+    fn times(request: &Request) -> Vec<i64> {
+        let message = snap::raw::Decoder::new().decompress_vec(&request.body);
+        let mut times = Vec::new();
+        read_v1(&message.expect("snappy"), |series| {
+            assert_eq!(series.labels[0].1, format!("m{}", series.samples[0].0));
+            times.extend(series.samples.iter().map(|sample| sample.0));
+        })
+        .expect("a request");
+        assert_eq!(request.contents.counts.samples, times.len() as u64);
+        assert_eq!(
+            request.contents.oldest,
+            times.iter().copied().min().unwrap_or(i64::MAX)
+        );
+        assert_eq!(
+            request.contents.newest,
+            times.iter().copied().max().unwrap_or(i64::MIN)
+        );
+        times
+    }
+
+    #[test]
+    fn requests_are_halved_and_rid_of_what_is_old() {
+        let whole = request(&[5, 1, 7, 3, 9]);
+        let [first, second] = whole.halves(Version::V1).expect("halves");
+        assert_eq!((times(&first), times(&second)), (vec![5, 1], vec![7, 3, 9]));
+        let fresh = whole.without_older(Version::V1, 5).expect("a request");
+        assert_eq!(times(&fresh), [5, 7, 9]);
+        let none = whole.without_older(Version::V1, 10).expect("a request");
+        assert_eq!(times(&none), [0i64; 0]);
+    }
 }

@@ -10,6 +10,7 @@ mod known_series;
 mod log_reader;
 mod metadata;
 mod metrics;
+mod packing;
 mod position;
 pub mod push;
 mod queue;

@@ -10,14 +10,13 @@ use model::{Labels, LabelsBuilder, Metadata};
 use ondisk::record::{
     self, AnyHistogram, RecordError, RecordKind, RefExemplar, RefHistogram, RefSample,
 };
-use parking_lot::Mutex;
 use tsdb::DbError;
 use tsdb::wal::{Cursor, Step, segments};
-use wire::remote_write::encode_labels;
 
-use crate::batch::{Item, Known, Payload, Read};
-use crate::known_series::{self, KnownSeries};
+use crate::batch::{Payload, Read};
+use crate::known_series::{self, Known, KnownSeries};
 use crate::metrics::{DROPPED_SERIES, NO_CUSTOM_BUCKETS, QueueMetrics, UNKNOWN_SERIES};
+use crate::packing;
 use crate::position::Position;
 
 /// What of the log a queue wants.
@@ -86,9 +85,9 @@ impl LogReader {
             cursor: Cursor::new(disk.clone(), dir, 0),
             disk,
             dir: dir.to_path_buf(),
+            series: KnownSeries::new(packing::version(wishes.message)),
             wishes,
             metrics,
-            series: KnownSeries::default(),
             checkpoint: None,
             old_end: None,
             record: Vec::new(),
@@ -266,10 +265,16 @@ impl LogReader {
         self.wishes.resume.is_some() || t > self.wishes.start
     }
 
+    /// The series of something read since the last [step](LogReader::step) that forgot none.
+    #[inline]
+    pub fn known(&self, series: u32) -> Option<Known<'_>> {
+        self.series.at(series)
+    }
+
     /// The series of a sample, or counts why there is none.
-    fn series_of(&mut self, reference: u64, kind: usize) -> Option<Arc<Known>> {
+    fn series_of(&mut self, reference: u64, kind: usize) -> Option<u32> {
         match self.series.find(reference) {
-            known_series::Found::Sent(known) => Some(known.clone()),
+            known_series::Found::Sent(place) => Some(place),
             known_series::Found::Dropped => {
                 self.metrics.dropped(kind, DROPPED_SERIES).inc();
                 None
@@ -288,15 +293,12 @@ impl LogReader {
                 continue;
             }
             if let Some(series) = self.series_of(sample.series, 0) {
-                let item = Item {
+                each(Read {
+                    reference: sample.series,
                     series,
                     t: sample.t,
                     start: sample.start,
                     payload: Payload::Float(sample.value),
-                };
-                each(Read {
-                    reference: sample.series,
-                    item,
                     at,
                     again,
                 });
@@ -311,15 +313,12 @@ impl LogReader {
                 continue;
             }
             if let Some(series) = self.series_of(exemplar.series, 2) {
-                let item = Item {
+                each(Read {
+                    reference: exemplar.series,
                     series,
                     t: exemplar.t,
                     start: 0,
                     payload: Payload::Exemplar(Box::new(exemplar.exemplar())),
-                };
-                each(Read {
-                    reference: exemplar.series,
-                    item,
                     at,
                     again,
                 });
@@ -342,15 +341,12 @@ impl LogReader {
                     AnyHistogram::Integer(h) => Payload::Integer(Box::new(h)),
                     AnyHistogram::Float(h) => Payload::FloatHistogram(Box::new(h)),
                 };
-                let item = Item {
+                each(Read {
+                    reference: one.series,
                     series,
                     t: one.t,
                     start: one.start,
                     payload,
-                };
-                each(Read {
-                    reference: one.series,
-                    item,
                     at,
                     again,
                 });
@@ -362,15 +358,7 @@ impl LogReader {
         let (wishes, series) = (&self.wishes, &mut self.series);
         let result = record::series(record, |reference, pairs| {
             series.describe(reference, segment, || {
-                let labels = outgoing_labels(Labels::from_refs(pairs), wishes)?;
-                Some(Arc::new(Known {
-                    encoded: match wishes.message {
-                        WriteMessage::V1 => encode_labels(&labels),
-                        WriteMessage::V2 => Box::default(),
-                    },
-                    labels,
-                    metadata: Mutex::new(None),
-                }))
+                outgoing_labels(Labels::from_refs(pairs), wishes)
             });
         });
         if result.is_err() {
@@ -384,9 +372,7 @@ impl LogReader {
         }
         let series = &mut self.series;
         let result = record::metadata(record, |reference, metadata: Metadata| {
-            if let known_series::Found::Sent(known) = series.find(reference) {
-                *known.metadata.lock() = Some(Arc::new(metadata));
-            }
+            series.set_metadata(reference, metadata);
         });
         if result.is_err() {
             self.metrics.decode_failures.inc();

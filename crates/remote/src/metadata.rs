@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::Metadata;
 use wire::remote_write::put_metadata_v1;
 
-use crate::send::{Outcome, Sender};
+use crate::send::{Outcome, Sender, compress};
 
 /// Knows what families the scraped targets have.
 pub trait MetadataSource: Send + Sync {
@@ -23,6 +23,14 @@ pub async fn send_all(sender: &Sender, source: &Arc<dyn MetadataSource>, per_req
             put_metadata_v1(&mut body, name, metadata);
         }
         let count = part.len() as u64;
+        let body = match compress(&body) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(component = "remote", remote_name = %sender.name, count, err = %error, "Metadata could not be compressed");
+                metrics.failed[3].add(count);
+                continue;
+            }
+        };
         let mut backoff = sender.backoff();
         loop {
             metrics.total[3].add(count);

@@ -12,7 +12,7 @@ use net::http_client::HttpClient;
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 
-use crate::batch::{Counts, Read};
+use crate::batch::{Contents, Read};
 use crate::log_reader::{Found, LogReader, Wishes};
 use crate::metadata::{self, MetadataSource};
 use crate::metrics::QueueMetrics;
@@ -237,7 +237,7 @@ impl Reading {
                     break;
                 }
             }
-            let left = self.hand_out(&mut items, lanes).await;
+            let left = self.hand_out(&mut items, &reader, lanes).await;
             if left.is_some() || !lanes.flush_due().await || self.stopped.is_stopped() {
                 let read = left.unwrap_or(reader.position());
                 self.finish(read, shards).await;
@@ -269,22 +269,32 @@ impl Reading {
     }
 
     /// When the stop comes while senders are full: where the first item stands that was not handed out.
-    async fn hand_out(&mut self, items: &mut Vec<Read>, lanes: &mut Shards) -> Option<Position> {
+    async fn hand_out(
+        &mut self,
+        items: &mut Vec<Read>,
+        reader: &LogReader,
+        lanes: &mut Shards,
+    ) -> Option<Position> {
         self.period.taken += items.len() as f64;
-        let newest = items.iter().map(|read| read.item.t).max().unwrap_or(0);
+        let mut contents = Contents::default();
+        for read in items.iter() {
+            contents.see(read.payload.kind(), read.t);
+        }
+        let newest = contents.newest;
         if newest > self.highest_read {
             self.highest_read = newest;
             self.sender.metrics.highest.set(newest as f64 / 1000.0);
             self.around.highest.fetch_max(newest, Relaxed);
         }
-        let counts = Counts::of(items.iter().map(|read| &read.item));
-        pending(&self.sender, counts, 1.0);
+        pending(&self.sender, contents.counts, 1.0);
         for read in items.drain(..) {
-            let at = read.at;
-            if let Some(full) = lanes.take(read)
+            let Some(series) = reader.known(read.series) else {
+                continue;
+            };
+            if let Some(full) = lanes.take(&read, series)
                 && self.stopped.or(lanes.hand_over(full)).await != Some(true)
             {
-                return Some(at);
+                return Some(read.at);
             }
         }
         None

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::Clock;
 use env::instruments::Counter;
@@ -83,27 +84,21 @@ impl Sender {
         Backoff::new(ms(queue.min_backoff), ms(queue.max_backoff))
     }
 
-    /// Sends a message, compressed. `attempt` counts tries of the same message from 0.
-    pub async fn post(&self, message: &[u8], bytes: &Counter, attempt: u32) -> Outcome {
-        let body = match compress(message) {
-            Ok(body) => body,
-            Err(error) => {
-                return Outcome::Refused {
-                    samples: false,
-                    error,
-                };
-            }
-        };
+    /// Sends a compressed message. `attempt` counts tries of the same message from 0.
+    pub async fn post(&self, body: &Bytes, bytes: &Counter, attempt: u32) -> Outcome {
         bytes.add(body.len() as u64);
         let client = self.client.read().clone();
+        let body = body.clone();
         post(&client, &self.config, self.clock.now(), body, attempt).await
     }
 }
 
 /// A message as it travels.
-pub fn compress(message: &[u8]) -> Result<Vec<u8>, String> {
+pub fn compress(message: &[u8]) -> Result<Bytes, String> {
     let compressed = snap::raw::Encoder::new().compress_vec(message);
-    compressed.map_err(|error| error.to_string())
+    compressed
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
 }
 
 /// Sends one request with a compressed message. `attempt` counts tries of the same message from 0.
@@ -111,7 +106,7 @@ pub async fn post(
     client: &HttpClient,
     config: &RemoteWriteConfig,
     now: i64,
-    body: Vec<u8>,
+    body: Bytes,
     attempt: u32,
 ) -> Outcome {
     let request = match client.post(&config.url).await {

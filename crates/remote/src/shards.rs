@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use configfile::remote::WriteMessage;
 use env::instruments::Counter;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use wire::remote_write::RequestV2;
 
-use crate::batch::{Batch, Counts, Item, Read, encode_v1, encode_v2};
+use crate::batch::{Batch, Counts, Read, Request, Unreadable};
+use crate::known_series::Known;
 use crate::metrics::TOO_OLD;
+use crate::packing::{Packing, Press, version};
 use crate::position::Position;
 use crate::send::{Outcome, Sender};
 
@@ -38,11 +38,12 @@ pub struct Shards {
     lanes: Vec<Lane>,
     /// Items of a request.
     per_request: usize,
+    press: Press,
 }
 
 struct Lane {
     /// What fills up to a batch.
-    items: Vec<Item>,
+    packing: Packing,
     first: Position,
     again: bool,
     /// Monotonic time of the first item.
@@ -72,7 +73,7 @@ impl Shards {
                     unacknowledged.clone(),
                 );
                 Lane {
-                    items: Vec::new(),
+                    packing: Packing::new(version(sender.config.message)),
                     first: Position::default(),
                     again: false,
                     since: Duration::ZERO,
@@ -87,6 +88,7 @@ impl Shards {
             sender,
             lanes,
             per_request,
+            press: Press::default(),
         }
     }
 
@@ -95,24 +97,25 @@ impl Shards {
         self.lanes.len()
     }
 
-    /// Takes what was read. Gives the sender that has a whole request then, which is to be [handed
+    /// Takes what was read of a series. Gives the sender that has a whole request then, which is to be [handed
     /// over](Shards::hand_over) before more is taken.
-    pub fn take(&mut self, read: Read) -> Option<usize> {
+    #[inline]
+    pub fn take(&mut self, read: &Read, series: Known<'_>) -> Option<usize> {
         let at = (read.reference % self.lanes.len() as u64) as usize;
         let lane = &mut self.lanes[at];
-        if lane.items.is_empty() {
-            lane.items.reserve(self.per_request.min(4096));
+        if lane.packing.len() == 0 {
             (lane.first, lane.again) = (read.at, read.again);
             lane.since = self.sender.clock.monotonic();
         }
-        lane.items.push(read.item);
-        (lane.items.len() >= self.per_request).then_some(at)
+        lane.packing.push(series, read);
+        (lane.packing.len() >= self.per_request).then_some(at)
     }
 
     /// Hands a request over to a sender; waits while it has too much. `false` when the senders are gone.
     pub async fn hand_over(&mut self, at: usize) -> bool {
-        let waits = &self.sender.metrics.enqueue_retries;
-        self.lanes[at].hand_over(waits).await
+        self.lanes[at]
+            .hand_over(&self.sender, &mut self.press)
+            .await
     }
 
     /// Hands over what has waited for as long as it may. `false` when the senders are gone.
@@ -121,8 +124,8 @@ impl Shards {
         let wait = u64::try_from(self.sender.config.queue.batch_send_deadline).unwrap_or(0);
         let wait = Duration::from_millis(wait);
         for lane in &mut self.lanes {
-            let due = !lane.items.is_empty() && now.saturating_sub(lane.since) >= wait;
-            if due && !lane.hand_over(&self.sender.metrics.enqueue_retries).await {
+            let due = lane.packing.len() > 0 && now.saturating_sub(lane.since) >= wait;
+            if due && !lane.hand_over(&self.sender, &mut self.press).await {
                 return false;
             }
         }
@@ -135,7 +138,7 @@ impl Shards {
             .iter()
             .filter_map(|lane| {
                 let oldest = lane.unacknowledged.lock().front().copied();
-                oldest.or((!lane.items.is_empty()).then_some(lane.first))
+                oldest.or((lane.packing.len() > 0).then_some(lane.first))
             })
             .fold(read, Position::min)
     }
@@ -147,9 +150,8 @@ impl Shards {
         let deadline = clock.monotonic() + patience;
         let (mut handing, mut waiting) = (Vec::new(), Vec::new());
         for lane in self.lanes {
-            let waits = self.sender.metrics.enqueue_retries.clone();
             waiting.push(lane.unacknowledged.clone());
-            handing.push(tokio::spawn(lane.finish(waits)));
+            handing.push(tokio::spawn(lane.finish(self.sender.clone())));
         }
         for task in handing {
             let mut task = task;
@@ -178,17 +180,26 @@ impl Drop for Ends {
 
 impl Lane {
     /// Sends what is there and ends.
-    async fn finish(mut self, waits: Counter) {
-        if !self.items.is_empty() {
-            self.hand_over(&waits).await;
+    async fn finish(mut self, sender: Arc<Sender>) {
+        if self.packing.len() > 0 {
+            self.hand_over(&sender, &mut Press::default()).await;
         }
         drop(self.batches);
         let _ = (&mut self.task.0).await;
     }
 
-    async fn hand_over(&mut self, waits: &Counter) -> bool {
+    async fn hand_over(&mut self, sender: &Sender, press: &mut Press) -> bool {
+        let counts = self.packing.counts();
+        let request = match self.packing.finish(press) {
+            Ok(request) => request,
+            Err(error) => {
+                give_up(sender, counts, &error.to_string());
+                pending(sender, counts, -1.0);
+                return true;
+            }
+        };
         let batch = Batch {
-            items: std::mem::take(&mut self.items),
+            request,
             first: self.first,
             again: self.again,
         };
@@ -196,19 +207,12 @@ impl Lane {
         match self.batches.try_send(batch) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(batch)) => {
-                waits.inc();
+                sender.metrics.enqueue_retries.inc();
                 self.batches.send(batch).await.is_ok()
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         }
     }
-}
-
-/// Buffers of a sender.
-#[derive(Default)]
-struct Buffers {
-    message: Vec<u8>,
-    second: RequestV2,
 }
 
 async fn run(
@@ -217,10 +221,9 @@ async fn run(
     mut batches: mpsc::Receiver<Batch>,
     unacknowledged: Arc<Mutex<VecDeque<Position>>>,
 ) {
-    let mut buffers = Buffers::default();
     while let Some(batch) = batches.recv().await {
-        let counts = Counts::of(&batch.items);
-        deliver(&sender, &work, &mut buffers, batch).await;
+        let counts = batch.request.contents.counts;
+        deliver(&sender, &work, batch).await;
         pending(&sender, counts, -1.0);
         unacknowledged.lock().pop_front();
     }
@@ -241,28 +244,34 @@ pub fn pending(sender: &Sender, counts: Counts, sign: f64) {
 
 /// Sends a batch until it is through or given up. A batch that an earlier process may have sent in part is halved when the
 /// server finds fault with it: what it has already is refused piece by piece, and what it lacks gets through.
-async fn deliver(sender: &Sender, work: &Work, buffers: &mut Buffers, batch: Batch) {
-    let mut parts = vec![batch.items];
+async fn deliver(sender: &Sender, work: &Work, batch: Batch) {
+    let mut parts = vec![batch.request];
     let mut known = 0;
-    while let Some(mut items) = parts.pop() {
-        if let Err((samples, error)) = deliver_once(sender, work, buffers, &mut items).await {
-            let counts = Counts::of(&items);
-            if batch.again && samples && items.len() > 1 {
-                let later = items.split_off(items.len() / 2);
-                parts.push(later);
-                parts.push(items);
+    while let Some(mut request) = parts.pop() {
+        if let Err((samples, error)) = deliver_once(sender, work, &mut request).await {
+            let counts = request.contents.counts;
+            if batch.again && samples && counts.all() > 1 {
+                match request.halves(version(sender.config.message)) {
+                    Ok([earlier, later]) => parts.extend([later, earlier]),
+                    Err(error) => give_up(sender, counts, &error.to_string()),
+                }
             } else if batch.again && samples {
                 // The server has it already, or newer samples of the series.
                 known += 1;
             } else {
-                tracing::error!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = items.len(), err = %error, "non-recoverable error");
-                add(&sender.metrics.failed, counts);
+                give_up(sender, counts, &error);
             }
         }
     }
     if known > 0 {
         tracing::info!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = known, "Samples that may have been sent before the restart were refused; the rest was taken");
     }
+}
+
+/// Counts items that will never be sent, and says why.
+fn give_up(sender: &Sender, counts: Counts, error: &str) {
+    tracing::error!(component = "remote", remote_name = %sender.name, url = %sender.shown_url, count = counts.all(), err = %error, "non-recoverable error");
+    add(&sender.metrics.failed, counts);
 }
 
 fn add(counters: &[Counter; 4], counts: Counts) {
@@ -275,34 +284,29 @@ fn add(counters: &[Counter; 4], counts: Counts) {
 async fn deliver_once(
     sender: &Sender,
     work: &Work,
-    buffers: &mut Buffers,
-    items: &mut Vec<Item>,
+    request: &mut Request,
 ) -> Result<(), (bool, String)> {
     let metrics = &sender.metrics;
     let mut backoff = sender.backoff();
     let mut attempt = 0;
-    let encode = |items: &[Item], buffers: &mut Buffers| match sender.config.message {
-        WriteMessage::V1 => encode_v1(items, &mut buffers.message),
-        WriteMessage::V2 => encode_v2(items, &mut buffers.second, &mut buffers.message),
-    };
-    drop_old(sender, items);
-    encode(items, buffers);
     loop {
-        if items.is_empty() {
+        let aged = drop_old(sender, request);
+        aged.map_err(|error| (false, error.to_string()))?;
+        let counts = request.contents.counts;
+        if counts.all() == 0 {
             return Ok(());
         }
-        let counts = Counts::of(&*items);
         add(&metrics.total, counts);
         let began = sender.clock.monotonic();
-        let outcome = sender.post(&buffers.message, &metrics.bytes, attempt).await;
+        let outcome = sender.post(&request.body, &metrics.bytes, attempt).await;
         let took = sender.clock.monotonic().saturating_sub(began);
         metrics.batch_seconds.observe(took.as_secs_f64());
         work.busy.fetch_add(took.as_nanos() as u64, Relaxed);
         match outcome {
             Outcome::Done => {
-                work.sent.fetch_add(items.len() as u64, Relaxed);
-                let newest = items.iter().map(|item| item.t).max().unwrap_or(0);
-                work.highest_sent.fetch_max(newest, Relaxed);
+                work.sent.fetch_add(counts.all(), Relaxed);
+                work.highest_sent
+                    .fetch_max(request.contents.newest, Relaxed);
                 let now = sender.clock.monotonic().as_millis() as i64;
                 work.last_sent.fetch_max(now, Relaxed);
                 metrics
@@ -319,36 +323,30 @@ async fn deliver_once(
                     .fetch_max((now + 2 * wait).as_millis() as i64, Relaxed);
                 sender.clock.sleep(wait).await;
                 attempt += 1;
-                let before = items.len();
-                drop_old(sender, items);
-                if items.len() != before {
-                    encode(items, buffers);
-                }
             }
             Outcome::Refused { samples, error } => return Err((samples, error)),
         }
     }
 }
 
-fn drop_old(sender: &Sender, items: &mut Vec<Item>) {
+/// Takes out what is older than the configuration wants sent, and counts it.
+fn drop_old(sender: &Sender, request: &mut Request) -> Result<(), Unreadable> {
     let limit = sender.config.queue.sample_age_limit;
-    if limit == 0 {
-        return;
-    }
     let oldest = sender.clock.now() - limit;
-    let is_old = |item: &Item| item.t < oldest;
-    let old: Vec<Item> = items.iter().filter(|item| is_old(item)).cloned().collect();
-    if old.is_empty() {
-        return;
+    if limit == 0 || request.contents.oldest >= oldest {
+        return Ok(());
     }
-    items.retain(|item| !is_old(item));
-    let counts = Counts::of(&old);
-    for (kind, count) in [counts.samples, counts.histograms, counts.exemplars]
-        .into_iter()
-        .enumerate()
-    {
-        if count > 0 {
-            sender.metrics.dropped(kind, TOO_OLD).add(count);
+    let before = request.contents.counts;
+    *request = request.without_older(version(sender.config.message), oldest)?;
+    let after = request.contents.counts;
+    for (kind, before, after) in [
+        (0, before.samples, after.samples),
+        (1, before.histograms, after.histograms),
+        (2, before.exemplars, after.exemplars),
+    ] {
+        if before > after {
+            sender.metrics.dropped(kind, TOO_OLD).add(before - after);
         }
     }
+    Ok(())
 }

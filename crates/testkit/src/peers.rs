@@ -14,14 +14,20 @@ pub const PACKAGES: [(&str, &str); 4] = [
     ("prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
-/// The real `program`, installed by `cargo xtask peers` or by the system. Says aloud when it is not there.
+/// Names a folder with programs to compare with instead of those installed: other versions, say.
+pub const CHOSEN: &str = "TITAN_PEERS";
+
+/// The real `program`: from the folder in [`CHOSEN`], installed by `cargo xtask peers`, or by the system. Says aloud when
+/// it is not there.
 pub fn find(program: &str) -> Option<PathBuf> {
-    let places = [
+    let installed = [
         crate::project_root().join(FOLDER).join("usr/bin"),
         PathBuf::from("/usr/bin"),
     ];
-    let found = places
+    let chosen = std::env::var_os(CHOSEN).map(PathBuf::from);
+    let found = chosen
         .iter()
+        .chain(&installed)
         .map(|dir| dir.join(program))
         .find(|path| path.is_file());
     if found.is_none() {

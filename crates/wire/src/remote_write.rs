@@ -23,8 +23,13 @@ pub enum Outgoing<'a> {
 /// The labels of a series as they stand at the head of its `TimeSeries` in 1.0: encoded once, sent many times.
 pub fn encode_labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Box<[u8]> {
     let mut out = Vec::with_capacity(128);
-    put_labels(&mut out, labels);
+    put_labels_v1(&mut out, labels);
     out.into_boxed_slice()
+}
+
+/// Appends the labels of a series as [`encode_labels`] does.
+pub fn put_labels_v1<'a>(out: &mut Vec<u8>, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    put_labels(out, labels);
 }
 
 fn varint_len(n: u64) -> usize {
@@ -192,6 +197,72 @@ impl RequestV2 {
         }
         out.extend_from_slice(&self.series);
     }
+}
+
+/// Which of the two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`.
+    V1,
+    /// `io.prometheus.write.v2.Request`.
+    V2,
+}
+
+/// What a series of a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A float sample.
+    Sample,
+    /// A native histogram.
+    Histogram,
+    /// An exemplar.
+    Exemplar,
+}
+
+/// Copies a request that was made here, so with one element a series, without the series that `keep` refuses by the kind
+/// and the time (unix milliseconds) of that element. All else is kept as it is.
+pub fn retain(
+    message: &[u8],
+    version: Version,
+    mut keep: impl FnMut(Kind, i64) -> bool,
+) -> Result<Vec<u8>, Broken> {
+    let (series, histogram, exemplar) = match version {
+        Version::V1 => (1, 4, 3),
+        Version::V2 => (5, 3, 4),
+    };
+    let mut kept = Vec::with_capacity(message.len());
+    fields(message, |field, value| {
+        if field == series {
+            let mut element = None;
+            fields(value.bytes(), |field, value| {
+                let (kind, time_field) = match field {
+                    2 => (Kind::Sample, 2),
+                    f if f == histogram => {
+                        let t = histogram::read(value.bytes())?.t;
+                        element = Some((Kind::Histogram, t));
+                        return Ok(());
+                    }
+                    f if f == exemplar => (Kind::Exemplar, 3),
+                    _ => return Ok(()),
+                };
+                let mut t = 0;
+                fields(value.bytes(), |field, value| {
+                    if field == time_field {
+                        t = value.u64() as i64;
+                    }
+                    Ok(())
+                })?;
+                element = Some((kind, t));
+                Ok(())
+            })?;
+            if element.is_some_and(|(kind, t)| !keep(kind, t)) {
+                return Ok(());
+            }
+        }
+        put_bytes(&mut kept, field, value.bytes());
+        Ok(())
+    })?;
+    Ok(kept)
 }
 
 /// A series of a request that came in. Texts are as sent: whether they make a valid label set is not checked.
@@ -505,6 +576,37 @@ mod tests {
             series[0].metadata.as_ref().map(|m| m.kind),
             Some(MetricType::Counter)
         );
+    }
+
+    #[test]
+    fn parts_of_requests_are_kept() {
+        let wanted = [
+            (Kind::Sample, -5),
+            (Kind::Histogram, 1 << 40),
+            (Kind::Histogram, 9),
+            (Kind::Exemplar, 77),
+        ];
+        for (message, version) in [(v1(), Version::V1), (v2(), Version::V2)] {
+            let mut seen = Vec::new();
+            let all = retain(&message, version, |kind, t| {
+                seen.push((kind, t));
+                true
+            });
+            assert_eq!(all.expect("a request"), message);
+            assert_eq!(seen, wanted);
+            let late = retain(&message, version, |_, t| t > 9).expect("a request");
+            let mut left = Vec::new();
+            let visit = |one: &Incoming<'_>| {
+                assert_eq!(one.labels, LABELS);
+                left.push((one.histograms.len(), one.exemplars.len()));
+            };
+            match version {
+                Version::V1 => read_v1(&late, visit),
+                Version::V2 => read_v2(&late, visit),
+            }
+            .expect("a request");
+            assert_eq!(left, [(1, 0), (0, 1)]);
+        }
     }
 
     proptest! {
