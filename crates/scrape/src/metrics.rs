@@ -59,6 +59,20 @@ pub struct ScrapeMetrics {
     pub exemplar_out_of_order: Counter,
 }
 
+/// How long lies between two scrapes of targets with one interval.
+pub struct IntervalLength {
+    summary: Summary,
+    histogram: Histogram,
+}
+
+impl IntervalLength {
+    /// So many seconds lay between two.
+    pub fn note(&self, seconds: f64) {
+        self.summary.observe(seconds);
+        self.histogram.observe(seconds);
+    }
+}
+
 impl ScrapeMetrics {
     /// Registers all.
     pub fn new(registry: &Registry) -> ScrapeMetrics {
@@ -187,11 +201,13 @@ impl ScrapeMetrics {
 }
 
 impl ScrapeMetrics {
-    /// So long lies between two scrapes of a target with this interval.
-    pub fn note_interval(&self, interval_ms: i64, seconds: f64) {
+    /// Where targets with this interval note how long lies between two scrapes.
+    pub fn interval(&self, interval_ms: i64) -> IntervalLength {
         let interval = format_go_duration(interval_ms);
-        self.interval_length.with(&[&interval]).observe(seconds);
-        self.interval_histogram.with(&[&interval]).observe(seconds);
+        IntervalLength {
+            summary: self.interval_length.with(&[&interval]),
+            histogram: self.interval_histogram.with(&[&interval]),
+        }
     }
 
     /// A pool has no metrics any more.

@@ -13,7 +13,7 @@ use crate::failure_log::FailureLogs;
 use crate::fetch::{Buffers, Fetch, FetchError, Page};
 use crate::ingest::{Counts, IngestError, Ingested, end_all, ingest};
 use crate::metadata::TargetMetadata;
-use crate::metrics::ScrapeMetrics;
+use crate::metrics::{IntervalLength, ScrapeMetrics};
 use crate::options::ScrapeOptions;
 use crate::pool::JobRules;
 use crate::report::{ExtraReport, Report, ReportSeries};
@@ -60,6 +60,8 @@ pub struct Memory {
     report: ReportSeries,
     last_time: Option<i64>,
     last_start: Option<Duration>,
+    /// For the interval in milliseconds.
+    interval: Option<(i64, IntervalLength)>,
 }
 
 impl Memory {
@@ -71,6 +73,7 @@ impl Memory {
             report: ReportSeries::default(),
             last_time: None,
             last_start: None,
+            interval: None,
         }
     }
 }
@@ -174,10 +177,17 @@ impl Worker {
         let time = {
             let mut memory = self.memory.lock();
             if let Some(last) = memory.last_start.replace(start) {
-                let length = start.saturating_sub(last).as_secs_f64();
-                self.around
-                    .metrics
-                    .note_interval(self.target.interval, length);
+                let interval = self.target.interval;
+                if memory
+                    .interval
+                    .as_ref()
+                    .is_none_or(|(of, _)| *of != interval)
+                {
+                    memory.interval = Some((interval, self.around.metrics.interval(interval)));
+                }
+                if let Some((_, length)) = &memory.interval {
+                    length.note(start.saturating_sub(last).as_secs_f64());
+                }
             }
             let (time, schedule) = aligned(
                 clock.now(),
