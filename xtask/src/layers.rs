@@ -4,7 +4,7 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "model",
     "wire",
     "exposition",
@@ -16,8 +16,9 @@ const ORDER: [&str; 25] = [
     "env", // 0: vocabulary, the world
     "ondisk",
     "storage",
-    "tsdb",   // 1: storage
-    "net",    // edge
+    "tsdb", // 1: storage
+    "net",
+    "cloud",  // edge
     "promql", // 2: query
     "discovery",
     "scrape",
