@@ -25,9 +25,8 @@ const MAX_REDIRECTS: usize = 10;
 
 /// Headers that a signature covers, if the request has them. What a user adds is not among them, as with upstream: it may be
 /// changed on the way.
-const SIGNED: [&str; 5] = [
+const SIGNED: [&str; 4] = [
     "content-encoding",
-    "content-length",
     "content-type",
     "retry-attempt",
     "x-prometheus-remote-write-version",

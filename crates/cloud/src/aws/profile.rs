@@ -93,4 +93,20 @@ mod tests {
         assert!(profiles.get("other").is_none());
         assert!(profiles.get("profiles").is_none());
     }
+
+    #[test]
+    fn mutated_files_never_panic() {
+        let text = "[default]\nregion = é # x\n[profile a ] ;\n k = v\nrole_arn==\n[\n]=\n";
+        let mut random = env::random::Random::from_seed(7);
+        for _ in 0..5_000 {
+            let mut bytes = text.as_bytes().to_vec();
+            for _ in 0..1 + random.below(6) {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] = b"[]=#; \tp\n\xc3"[random.below(10) as usize];
+            }
+            let mutated = String::from_utf8_lossy(&bytes);
+            let profiles = Profiles::parse(&mutated, &mutated);
+            let _ = profiles.get("default");
+        }
+    }
 }

@@ -63,8 +63,11 @@ pub async fn with_keys(
     }
     let mut request = request(place, &fields)?;
     let url = &place.url;
-    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    // What is signed is what is sent, and the port that goes without saying is not.
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(usual).unwrap_or(host);
     let purpose = Purpose {
         region: &place.region,
         service: "sts",
