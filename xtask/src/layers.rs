@@ -4,19 +4,21 @@
 use std::process::Command;
 
 /// Crates from bottom to top; a crate may use every crate in front of it in this list, except where [`SEPARATE`] holds.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 26] = [
     "model",
     "wire",
     "exposition",
     "promql-syntax",
     "gotemplate",
     "configfile",
+    "signing",
     "flags",
     "env", // 0: vocabulary, the world
     "ondisk",
     "storage",
-    "tsdb",   // 1: storage
-    "net",    // edge
+    "tsdb", // 1: storage
+    "net",
+    "cloud",  // edge
     "promql", // 2: query
     "discovery",
     "scrape",
@@ -35,13 +37,14 @@ const ORDER: [&str; 24] = [
 const SEPARATE: [&str; 2] = ["prometheus", "node-exporter"];
 
 /// Crates without runtime, sockets, files, clock or threads.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "model",
     "wire",
     "exposition",
     "promql-syntax",
     "gotemplate",
     "configfile",
+    "signing",
     "ondisk",
     "storage",
     "promql",

@@ -1,5 +1,6 @@
 //! Times and durations as requests spell them, and as answers show them.
 
+use model::calendar::parse_rfc3339;
 use model::duration::parse_duration;
 
 /// The earliest time that upstream knows, as clients send it for "from the start".
@@ -50,80 +51,13 @@ pub fn parse_step(text: &str) -> Result<i64, String> {
     parse_duration(text).map_err(|_| format!("cannot parse {} to a valid duration", quoted()))
 }
 
-/// `2006-01-02T15:04:05[.999]Z` or with an offset.
-fn parse_rfc3339(text: &str) -> Option<i64> {
-    let (date, rest) = text.split_once(['T', 't'])?;
-    let mut parts = date
-        .split('-')
-        .map(|part| (part.len(), part.parse::<i64>().ok()));
-    let [(4, Some(year)), (2, Some(month)), (2, Some(day))] =
-        [parts.next()?, parts.next()?, parts.next()?]
-    else {
-        return None;
-    };
-    if parts.next().is_some()
-        || !(1..=12).contains(&month)
-        || !(1..=days_in(year, month)).contains(&day)
-    {
-        return None;
-    }
-    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = rest.split_at(zone_at);
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-    let mut fields = clock
-        .split(':')
-        .map(|part| (part.len(), part.parse::<i64>().ok()));
-    let [(2, Some(hour)), (2, Some(minute)), (2, Some(second))] =
-        [fields.next()?, fields.next()?, fields.next()?]
-    else {
-        return None;
-    };
-    if fields.next().is_some() || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) || fraction.len() > 9 {
-        return None;
-    }
-    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
-    let offset = match zone {
-        "Z" | "z" => 0,
-        zone => {
-            let (sign, zone) = zone.split_at(1);
-            let (hours, minutes) = zone.split_once(':')?;
-            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
-            if sign == "-" { -minutes } else { minutes }
-        }
-    };
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
-        - offset * 60;
-    Some(seconds * 1000 + nanos / 1_000_000)
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
 /// RFC 3339 with milliseconds, UTC; upstream's zero time where there is none.
 pub fn format_rfc3339(ms: Option<i64>) -> String {
     let Some(ms) = ms else {
         return "0001-01-01T00:00:00Z".to_string();
     };
     let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    let (year, month, day) = net::logging::civil_from_days(days);
+    let (year, month, day) = model::calendar::civil_from_days(days);
     let clock = format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
         in_day / 3_600_000,

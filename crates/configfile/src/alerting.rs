@@ -8,6 +8,7 @@ use crate::decode::{ConfigError, Faults, Fields};
 use crate::http_client::HttpClientConfig;
 use crate::relabel::read_rules;
 use crate::sd::{SdConfig, take_sd_configs};
+use crate::sigv4::Sigv4Config;
 use crate::yaml::Node;
 
 /// `alerting`
@@ -30,6 +31,8 @@ pub struct AlertmanagerConfig {
     pub timeout: i64,
     /// How to ask.
     pub http: HttpClientConfig,
+    /// Whose signature requests carry.
+    pub sigv4: Option<Sigv4Config>,
     /// Where Alertmanagers are found.
     pub sd_configs: Vec<SdConfig>,
     /// Rules for what is found.
@@ -87,13 +90,19 @@ impl AlertmanagerConfig {
                 format!("expected Alertmanager api version to be one of [v2] but got {version}"),
             ));
         }
-        if fields.take("sigv4").is_some() {
+        let http = HttpClientConfig::take(&mut fields, faults)?;
+        let sigv4 = match fields.take("sigv4") {
+            Some(node) => Some(Sigv4Config::read(node, faults)?),
+            None => None,
+        };
+        let has_other =
+            http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
+        if has_other && sigv4.is_some() {
             return Err(ConfigError::at(
                 node.line,
-                "sigv4 is not part of this build: use basic_auth, authorization, oauth2 or http_headers",
+                "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured",
             ));
         }
-        let http = HttpClientConfig::take(&mut fields, faults)?;
         let sd_configs = take_sd_configs(&mut fields, faults)?;
         let target_rules = fields.list("relabel_configs", faults);
         let alert_rules = fields.list("alert_relabel_configs", faults);
@@ -118,6 +127,7 @@ impl AlertmanagerConfig {
                 faults,
             )?,
             http,
+            sigv4,
             sd_configs,
         };
         fields.close(faults);

@@ -4,7 +4,10 @@
 //! Files that a configuration refers to are read by the caller and handed in.
 
 pub mod alerting;
+pub mod azuread;
+pub mod cloud_identity;
 pub mod decode;
+pub mod google_iam;
 pub mod http_client;
 mod otlp;
 pub mod print;
@@ -19,6 +22,7 @@ pub mod sd_dns;
 pub mod sd_kubernetes;
 pub mod sd_vendor;
 pub mod secret;
+pub mod sigv4;
 pub mod size;
 mod tracing;
 mod url;

@@ -12,6 +12,7 @@ use crate::remote::{RemoteReadConfig, RemoteWriteConfig};
 use crate::scrape::{HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits};
 use crate::size::format_size;
 
+mod cloud_identity;
 mod discovery;
 mod http_client;
 mod remote;

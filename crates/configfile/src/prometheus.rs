@@ -372,7 +372,7 @@ impl Config {
             config.alerting = AlertingConfig::read(node, validation, faults)?;
         }
         for node in fields.list("remote_write", faults) {
-            let remote = RemoteWriteConfig::read(node, validation, faults)?;
+            let remote = RemoteWriteConfig::read(node, validation, environment, faults)?;
             config.remote_write.push(remote);
             let names = config.remote_write.iter().map(|r| r.name.as_str());
             unique_names("remote write", names, node.line)?;

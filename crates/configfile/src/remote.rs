@@ -5,6 +5,7 @@ use std::path::Path;
 use model::Labels;
 use model::relabel::{NameValidation, RelabelRule};
 
+use crate::cloud_identity::CloudIdentity;
 use crate::decode::{ConfigError, Faults, Fields};
 use crate::http_client::HttpClientConfig;
 use crate::relabel::read_rules;
@@ -70,6 +71,8 @@ pub struct RemoteWriteConfig {
     pub failed_request_logging: bool,
     /// How to ask.
     pub http: HttpClientConfig,
+    /// Who one is to the cloud that is asked.
+    pub identity: Option<CloudIdentity>,
     /// Batches, shards and patience.
     pub queue: QueueConfig,
     /// Types, units and help texts.
@@ -204,25 +207,11 @@ pub(crate) fn take_headers(
 
 const AUTHORIZATION: &str = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter";
 
-/// Authentications of clouds that this build lacks: a section that asks for one is refused, not weakened.
-fn refuse_clouds(fields: &mut Fields<'_>, line: usize) -> Result<(), ConfigError> {
-    for name in ["sigv4", "azuread", "google_iam"] {
-        if fields.take(name).is_some() {
-            return Err(ConfigError::at(
-                line,
-                format!(
-                    "{name} is not part of this build: use basic_auth, authorization, oauth2 or http_headers"
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
 impl RemoteWriteConfig {
     pub(crate) fn read(
         node: &Node,
         validation: NameValidation,
+        environment: &dyn Fn(&str) -> Option<String>,
         faults: &mut Faults,
     ) -> Result<RemoteWriteConfig, ConfigError> {
         if node.is_null() {
@@ -238,12 +227,12 @@ impl RemoteWriteConfig {
         }
         crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
         let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
-        refuse_clouds(&mut fields, node.line)?;
         let defaults = HttpClientConfig {
             enable_http2: false,
             ..HttpClientConfig::default()
         };
         let http = HttpClientConfig::take_with_defaults(&mut fields, faults, defaults)?;
+        let identity = CloudIdentity::take(&mut fields, &http, environment, faults)?;
         let rules = fields.list("write_relabel_configs", faults);
         let message = match fields.string("protobuf_message", faults) {
             Some(word) if !word.is_empty() => WriteMessage::parse(&word).map_err(|e| {
@@ -281,12 +270,14 @@ impl RemoteWriteConfig {
             round_robin_dns,
             failed_request_logging,
             http,
+            identity,
         };
         fields.close(faults);
         Ok(config)
     }
 
     pub(crate) fn resolve_paths(&mut self, dir: &Path) {
+        // Files of cloud identities stay as written, relative to the working directory, as upstream has them.
         self.http.resolve_paths(dir);
     }
 }
@@ -376,7 +367,6 @@ impl RemoteReadConfig {
         }
         crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
         let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
-        refuse_clouds(&mut fields, node.line)?;
         let http = HttpClientConfig::take(&mut fields, faults)?;
         let config = RemoteReadConfig {
             timeout: fields.duration("remote_timeout", faults)?.unwrap_or(60_000),

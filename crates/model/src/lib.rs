@@ -3,6 +3,7 @@
 //! Everything above speaks in these types. The crate is pure: no files, sockets, clocks or threads, and it knows
 //! neither how samples are stored nor how they travel.
 
+pub mod calendar;
 pub mod duration;
 pub mod family;
 pub mod float_histogram;

@@ -38,7 +38,7 @@ pub enum ClientError {
 }
 
 /// An answer, and what goes wrong on the way to a server and back.
-pub use reqwest::{Error as TransportError, Response};
+pub use reqwest::{Error as TransportError, Request, RequestBuilder, Response};
 
 /// Why [`HttpClient::fetch`] has no answer, or not the whole of it.
 #[derive(Debug, Error)]
@@ -186,6 +186,16 @@ impl HttpClient {
     /// A POST request with everything the configuration adds to it.
     pub async fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, ClientError> {
         Ok(self.client()?.post(url).headers(self.headers().await?))
+    }
+
+    /// A request of any method with everything the configuration adds to it.
+    pub async fn request(
+        &self,
+        method: http::Method,
+        url: &str,
+    ) -> Result<RequestBuilder, ClientError> {
+        let request = self.client()?.request(method, url);
+        Ok(request.headers(self.headers().await?))
     }
 
     /// A POST request without authentication or headers of the configuration.

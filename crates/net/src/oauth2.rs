@@ -3,13 +3,11 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use configfile::Secret;
 use configfile::http_client::{HttpClientConfig, Oauth2};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaKeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
+use signing::rsa_key::{Algorithm, RsaKey};
 use tokio::sync::Mutex;
 
 use crate::http_client::{ClientError, HttpClient, read_secret};
@@ -94,7 +92,7 @@ impl TokenSource {
         let mut form: Vec<(&str, String)> = Vec::new();
         if self.is_jwt() {
             form.push(("grant_type", Oauth2::JWT_BEARER.into()));
-            form.push(("assertion", self.assertion(secret)?));
+            form.push(("assertion", self.assertion(secret)?.reveal().into()));
         } else {
             form.push(("grant_type", "client_credentials".into()));
         }
@@ -180,7 +178,7 @@ impl TokenSource {
     }
 
     /// A signed token that says who asks.
-    fn assertion(&self, key: &Secret) -> Result<String, ClientError> {
+    fn assertion(&self, key: &Secret) -> Result<Secret, ClientError> {
         let invalid = |message: String| ClientError::Invalid(format!("oauth2: {message}"));
         let jwt = &self.config.jwt;
         let or =
@@ -209,36 +207,18 @@ impl TokenSource {
         if !self.config.scopes.is_empty() {
             claims.insert("scope".into(), self.config.scopes.join(" ").into());
         }
-        let algorithm = or(&jwt.algorithm, "RS256");
         let mut header = serde_json::Map::new();
-        header.insert("alg".into(), algorithm.clone().into());
-        header.insert("typ".into(), "JWT".into());
         if !jwt.key_id.is_empty() {
             header.insert("kid".into(), jwt.key_id.clone().into());
         }
-        let part = |map: serde_json::Map<String, serde_json::Value>| {
-            URL_SAFE_NO_PAD.encode(serde_json::Value::Object(map).to_string())
+        let algorithm = match jwt.algorithm.as_str() {
+            "RS384" => Algorithm::Rs384,
+            "RS512" => Algorithm::Rs512,
+            _ => Algorithm::Rs256,
         };
-        let signed = format!("{}.{}", part(header), part(claims));
-        let pair = match PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()) {
-            Ok(PrivateKeyDer::Pkcs1(der)) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            Ok(PrivateKeyDer::Pkcs8(der)) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            _ => {
-                return Err(invalid(
-                    "client_certificate_key is no RSA key in PEM form".into(),
-                ));
-            }
-        }
-        .map_err(|e| invalid(format!("client_certificate_key: {e}")))?;
-        let padding: &'static dyn ring::signature::RsaEncoding = match algorithm.as_str() {
-            "RS384" => &RSA_PKCS1_SHA384,
-            "RS512" => &RSA_PKCS1_SHA512,
-            _ => &RSA_PKCS1_SHA256,
-        };
-        let mut signature = vec![0; pair.public().modulus_len()];
-        pair.sign(padding, &random, signed.as_bytes(), &mut signature)
-            .map_err(|_| invalid("cannot sign with client_certificate_key".into()))?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        let wrong = |e| invalid(format!("client_certificate_key: {e}"));
+        let key = RsaKey::from_pem(key.reveal().as_bytes()).map_err(wrong)?;
+        signing::jwt::encode(&key, algorithm, header, claims).map_err(wrong)
     }
 }
 

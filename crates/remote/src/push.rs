@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cloud::CloudClient;
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::Clock;
 use model::labels::{BUCKET_LABEL, METRIC_NAME, QUANTILE_LABEL};
@@ -31,9 +32,10 @@ pub async fn push(
         WriteMessage::V2 => message_v2(families, labels, clock.now()),
     };
     let body = compress(&message)?;
+    let client = CloudClient::from(client.clone());
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
     for attempt in 0.. {
-        match post(client, target, clock.now(), body.clone(), attempt).await {
+        match post(&client, target, clock.now(), body.clone(), attempt).await {
             Outcome::Done => break,
             Outcome::Refused { error, .. } => return Err(error),
             Outcome::Retry { error, .. } if attempt == RETRIES => return Err(error),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cloud::CloudClient;
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::{Clock, Disk};
 use model::Labels;
-use net::http_client::HttpClient;
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 
@@ -71,7 +71,7 @@ impl Queue {
         name: String,
         config: RemoteWriteConfig,
         external: Labels,
-        client: HttpClient,
+        client: CloudClient,
         metrics: QueueMetrics,
         around: Surroundings,
     ) -> Queue {
@@ -133,8 +133,10 @@ impl Queue {
         }
     }
 
-    /// Uses other connections from the next request on.
-    pub fn set_client(&self, client: HttpClient) {
+    /// Uses other connections and another identity from the next request on, those of `config`.
+    pub fn change_access(&mut self, config: &RemoteWriteConfig, client: CloudClient) {
+        self.config.http = config.http.clone();
+        self.config.identity = config.identity.clone();
         self.sender.set_client(client);
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cloud::{CloudClient, SendError};
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::Clock;
 use env::instruments::Counter;
-use net::http_client::HttpClient;
 use parking_lot::RwLock;
 
 use crate::backoff::Backoff;
@@ -50,7 +50,7 @@ pub struct Sender {
     pub metrics: QueueMetrics,
     /// The queue's settings.
     pub config: RemoteWriteConfig,
-    client: RwLock<HttpClient>,
+    client: RwLock<CloudClient>,
 }
 
 impl Sender {
@@ -58,7 +58,7 @@ impl Sender {
     pub fn new(
         name: String,
         config: RemoteWriteConfig,
-        client: HttpClient,
+        client: CloudClient,
         clock: Arc<dyn Clock>,
         metrics: QueueMetrics,
     ) -> Sender {
@@ -73,7 +73,7 @@ impl Sender {
     }
 
     /// Uses another client from the next request on.
-    pub fn set_client(&self, client: HttpClient) {
+    pub fn set_client(&self, client: CloudClient) {
         *self.client.write() = client;
     }
 
@@ -103,7 +103,7 @@ pub fn compress(message: &[u8]) -> Result<Bytes, String> {
 
 /// Sends one request with a compressed message. `attempt` counts tries of the same message from 0.
 pub async fn post(
-    client: &HttpClient,
+    client: &CloudClient,
     config: &RemoteWriteConfig,
     now: i64,
     body: Bytes,
@@ -140,9 +140,16 @@ pub async fn post(
     for (name, value) in &config.headers {
         request = request.header(name, value);
     }
-    let mut response = match request.send().await {
+    let mut response = match client.send(request).await {
         Ok(response) => response,
-        Err(error) => {
+        // Who gives credentials out may be back later, as the server itself.
+        Err(SendError::Identity(error)) => {
+            return Outcome::Retry {
+                after: None,
+                error: error.to_string(),
+            };
+        }
+        Err(SendError::Transport(error)) => {
             return Outcome::Retry {
                 after: None,
                 error: describe(&error),

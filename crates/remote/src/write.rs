@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use cloud::{CloudClient, World};
 use configfile::http_client::HttpClientConfig;
 use configfile::remote::RemoteWriteConfig;
 use env::{Clock, Disk, Registry};
 use md5::Digest as _;
 use model::Labels;
 use net::dials::Dials;
-use net::http_client::HttpClient;
 use tokio::sync::Mutex;
 
 use crate::metadata::MetadataSource;
@@ -45,11 +45,12 @@ pub struct RemoteWrite {
     families: Families,
     dials: Dials,
     user_agent: String,
+    world: World,
     queues: Mutex<Vec<(String, Queue)>>,
 }
 
 /// A configuration that can be taken up without failing.
-pub struct Prepared(Vec<(String, RemoteWriteConfig, HttpClient)>, Labels);
+pub struct Prepared(Vec<(String, RemoteWriteConfig, CloudClient)>, Labels);
 
 impl RemoteWrite {
     /// Sends nowhere yet.
@@ -63,7 +64,9 @@ impl RemoteWrite {
             move || newest.load(Relaxed) as f64 / 1000.0,
         );
         let positions = Positions::open(context.disk.clone(), context.positions);
+        let world = World::of_process(context.clock.clone(), &context.user_agent);
         RemoteWrite {
+            world,
             around: Surroundings {
                 disk: context.disk,
                 log: context.log,
@@ -86,7 +89,7 @@ impl RemoteWrite {
         configs: &[RemoteWriteConfig],
         external: &Labels,
     ) -> Result<Prepared, String> {
-        let mut prepared: Vec<(String, RemoteWriteConfig, HttpClient)> = Vec::new();
+        let mut prepared: Vec<(String, RemoteWriteConfig, CloudClient)> = Vec::new();
         for config in configs {
             let shown = configfile::secret::redact_url(&config.url);
             if prepared.iter().any(|(_, known, _)| known == config) {
@@ -95,8 +98,14 @@ impl RemoteWrite {
                 ));
             }
             let name = queue_name(config);
-            let client = HttpClient::counted(&config.http, &self.user_agent, &self.dials)
-                .map_err(|e| format!("remote write {shown}: {e}"))?;
+            let client = CloudClient::new(
+                &config.http,
+                config.identity.as_ref(),
+                &self.user_agent,
+                &self.dials,
+                &self.world,
+            )
+            .map_err(|e| format!("remote write {shown}: {e}"))?;
             prepared.push((name, config.clone(), client));
         }
         Ok(Prepared(prepared, external.clone()))
@@ -115,13 +124,15 @@ impl RemoteWrite {
             let same = |(known, queue): &(String, Queue)| {
                 *known == name
                     && queue.external == external
-                    && without_http(&queue.config) == without_http(&config)
+                    && without_access(&queue.config) == without_access(&config)
             };
             match running.iter().position(same) {
                 Some(at) => {
-                    let (name, queue) = running.swap_remove(at);
-                    if queue.config.http != config.http {
-                        queue.set_client(client);
+                    let (name, mut queue) = running.swap_remove(at);
+                    // A client that stays keeps its connections and tokens.
+                    let known = &queue.config;
+                    if known.http != config.http || known.identity != config.identity {
+                        queue.change_access(&config, client);
                     }
                     queues.push((name, queue));
                 }
@@ -169,9 +180,10 @@ async fn end(queues: Vec<(String, Queue)>) {
     }
 }
 
-fn without_http(config: &RemoteWriteConfig) -> RemoteWriteConfig {
+fn without_access(config: &RemoteWriteConfig) -> RemoteWriteConfig {
     RemoteWriteConfig {
         http: HttpClientConfig::default(),
+        identity: None,
         ..config.clone()
     }
 }

@@ -722,3 +722,77 @@ async fn the_same_section_twice_is_refused() {
         "duplicate remote write configs are not allowed, found duplicate for URL: http://u:xxxxx@h/w"
     );
 }
+
+/// Identities come and go by reloads without the queue noticing; each request is of the one that holds then, also where an
+/// earlier one comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_may_change_under_a_running_queue() {
+    let keys = |name: &str| format!("sigv4: {{region: r, access_key: {name}, secret_key: s}}");
+    let mut bench = Bench::new(&keys("A")).await;
+    let mut t = bench.append(&M, 0.0);
+    for (n, section, expected) in [
+        (1, keys("A"), "AWS4-HMAC-SHA256 Credential=A/"),
+        (2, keys("B"), "AWS4-HMAC-SHA256 Credential=B/"),
+        (3, "authorization: {credentials: c}".into(), "Bearer c"),
+        (4, keys("A"), "AWS4-HMAC-SHA256 Credential=A/"),
+    ] {
+        let arrived_with = |t: i64| {
+            move |arrived: &[Arrived]| {
+                let mut samples = arrived.iter().flat_map(|one| &one.samples);
+                samples.any(|sample| sample.t == t)
+            }
+        };
+        bench.until(arrived_with(t)).await;
+        bench.apply(&section).await;
+        t = bench.append(&M, f64::from(n));
+        let arrived = bench.until(arrived_with(t)).await;
+        let last = arrived.last().expect("a request");
+        let authorization = last.headers["authorization"].to_str().expect("text");
+        assert!(authorization.starts_with(expected), "{authorization}");
+    }
+    // Nothing was sent twice: it was one queue all along.
+    let times: Vec<i64> = bench.taken().iter().map(|sample| sample.t).collect();
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+/// Whoever gives tokens out may be away: samples wait, and nothing of the key is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_token_samples_wait() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let away = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (state, asked) = (away.clone(), tokio::sync::mpsc::unbounded_channel::<()>());
+    let (tell, mut told) = asked;
+    let router = Router::new().fallback(move || async move {
+        let _ = tell.send(());
+        match state.load(std::sync::atomic::Ordering::SeqCst) {
+            true => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            false => (StatusCode::OK, r#"{"access_token": "t", "expires_in": 60}"#),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let port = listener.local_addr().expect("address").port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let key = include_str!("../../signing/tests/certificates/key.pem");
+    let account = serde_json::json!({
+        "type": "service_account", "client_email": "me", "private_key": key,
+        "token_uri": format!("http://127.0.0.1:{port}/"),
+    });
+    let file = dir.path().join("account.json");
+    std::fs::write(&file, account.to_string()).expect("written");
+    let section = format!("google_iam: {{credentials_file: '{}'}}", file.display());
+    let mut bench = Bench::new(&section).await;
+    let t = bench.append(&M, 1.0);
+    for _ in 0..3 {
+        told.recv().await.expect("it is asked again");
+    }
+    assert!(bench.receiver.arrived.lock().is_empty());
+    away.store(false, std::sync::atomic::Ordering::SeqCst);
+    let arrived = bench.until(any).await;
+    assert_eq!(arrived[0].headers["authorization"], "Bearer t");
+    assert_eq!(arrived[0].samples[0].t, t);
+    let metric = |name: &str| bench.metric(&format!("prometheus_remote_storage_{name}"));
+    assert!(metric("samples_retried_total") >= 2.0);
+    assert_eq!(metric("samples_failed_total"), 0.0);
+}

@@ -13,14 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloud::{CloudClient, World};
 use configfile::alerting::{AlertingConfig, AlertmanagerConfig};
+use configfile::cloud_identity::CloudIdentity;
 use discovery::TargetGroup;
 use discovery::manager::Subscription;
 use env::{Clock, Registry};
 use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder};
 use net::dials::Dials;
-use net::http_client::HttpClient;
 use net::shutdown::Shutdown;
 use parking_lot::RwLock;
 
@@ -68,7 +69,7 @@ struct State {
 
 struct Set {
     config: AlertmanagerConfig,
-    client: HttpClient,
+    client: CloudClient,
     loops: BTreeMap<String, SendLoop>,
     dropped: Vec<String>,
 }
@@ -77,7 +78,7 @@ struct Set {
 pub struct Prepared {
     external_labels: Labels,
     rules: Vec<RelabelRule>,
-    sets: Vec<(AlertmanagerConfig, HttpClient)>,
+    sets: Vec<(AlertmanagerConfig, CloudClient)>,
 }
 
 /// The name of a set, as discovery knows it.
@@ -105,16 +106,18 @@ impl Notifier {
         external_labels: &Labels,
     ) -> Result<Prepared, String> {
         let (agent, dials) = (&self.0.options.user_agent, &self.0.dials);
+        let world = World::of_process(self.0.options.clock.clone(), agent);
         let sets = config
             .alertmanagers
             .iter()
             .enumerate()
-            .map(
-                |(i, set)| match HttpClient::counted(&set.http, agent, dials) {
+            .map(|(i, set)| {
+                let identity = set.sigv4.clone().map(CloudIdentity::Sigv4);
+                match CloudClient::new(&set.http, identity.as_ref(), agent, dials, &world) {
                     Ok(client) => Ok((set.clone(), client)),
                     Err(e) => Err(format!("alertmanager {}: {e}", set_name(i))),
-                },
-            )
+                }
+            })
             .collect::<Result<_, _>>()?;
         Ok(Prepared {
             external_labels: external_labels.clone(),

@@ -2,6 +2,7 @@
 //!
 //! A test that lacks something says so with [`skip`] and passes; `cargo xtask test` installs what can be installed.
 
+pub mod aws_signature;
 pub mod child;
 pub mod connection;
 pub mod http;

@@ -171,6 +171,7 @@ fn prepare(values: &Values) -> Result<Push, Outcome> {
             round_robin_dns: false,
             failed_request_logging: false,
             http: HttpClientConfig::default(),
+            identity: None,
             queue: configfile::remote::QueueConfig {
                 retry_on_http_429: true,
                 ..Default::default()

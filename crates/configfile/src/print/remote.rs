@@ -2,6 +2,7 @@
 
 use model::duration::format_duration;
 
+use super::cloud_identity::{print_cloud_identity, print_sigv4};
 use super::discovery::print_discovery;
 use super::http_client::print_http_client;
 use super::{Writer, print_rules};
@@ -32,6 +33,9 @@ pub(super) fn print_alerting(out: &mut Writer, alerting: &AlertingConfig) {
 
 fn print_alertmanager(out: &mut Writer, set: &AlertmanagerConfig) {
     print_http_client(out, &set.http);
+    if let Some(sigv4) = &set.sigv4 {
+        print_sigv4(out, sigv4);
+    }
     out.text_field("scheme", &set.scheme);
     out.filled("path_prefix", &set.path_prefix);
     out.field("timeout", format_duration(set.timeout));
@@ -87,6 +91,9 @@ pub(super) fn print_remote_write(out: &mut Writer, remote: &RemoteWriteConfig) {
     );
     out.field("max_samples_per_send", remote.metadata.max_samples_per_send);
     out.end();
+    if let Some(identity) = &remote.identity {
+        print_cloud_identity(out, identity);
+    }
 }
 
 /// One entry of `remote_read`.

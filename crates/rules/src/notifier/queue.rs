@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use net::http_client::HttpClient;
+use cloud::CloudClient;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ pub(super) struct SendLoop {
 
 struct Shared {
     url: String,
-    client: Mutex<HttpClient>,
+    client: Mutex<CloudClient>,
     timeout: Duration,
     options: NotifierOptions,
     metrics: NotifierMetrics,
@@ -33,7 +33,7 @@ struct Shared {
 impl SendLoop {
     pub fn start(
         url: &str,
-        client: &HttpClient,
+        client: &CloudClient,
         timeout: Duration,
         options: &NotifierOptions,
         metrics: &NotifierMetrics,
@@ -56,7 +56,7 @@ impl SendLoop {
     }
 
     /// Uses another client from the next request on.
-    pub fn use_client(&self, client: &HttpClient) {
+    pub fn use_client(&self, client: &CloudClient) {
         *self.shared.client.lock() = client.clone();
     }
 
@@ -159,7 +159,8 @@ impl Shared {
             .header("Content-Type", "application/json")
             .timeout(self.timeout)
             .body(body);
-        let response = request.send().await.map_err(|e| describe(&e))?;
+        let sent = client.send(request).await;
+        let response = sent.map_err(|e| describe(&e))?;
         let status = response.status();
         if status.is_success() {
             Ok(())
