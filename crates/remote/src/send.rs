@@ -8,6 +8,7 @@ use cloud::{CloudClient, SendError};
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::Clock;
 use env::instruments::Counter;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::RwLock;
 
 use crate::backoff::Backoff;
@@ -137,9 +138,14 @@ pub async fn post(
     if attempt > 0 {
         request = request.header("Retry-Attempt", attempt.to_string());
     }
-    for (name, value) in &config.headers {
-        request = request.header(name, value);
-    }
+    // Configured headers take the place of those of this protocol, as upstream's do.
+    let configured = config.headers.iter().filter_map(|(name, value)| {
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::try_from(value).ok()?,
+        ))
+    });
+    request = request.headers(configured.collect::<HeaderMap>());
     let mut response = match client.send(request).await {
         Ok(response) => response,
         // Who gives credentials out may be back later, as the server itself.
