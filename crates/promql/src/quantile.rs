@@ -47,6 +47,10 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     let weight = rank - rank.floor();
     let (_, low, above) = values.select_nth_unstable_by(lower, |a, b| nan_first(*a, *b));
     let low = *low;
+    if weight == 0.0 {
+        // It is one of the values; infinity times nothing would be NaN.
+        return low;
+    }
     let high = if upper == lower {
         low
     } else {
@@ -378,5 +382,7 @@ mod tests {
         assert_eq!(q(1.1, &[1.0]), f64::INFINITY);
         assert!(q(0.0, &[1.0, f64::NAN]).is_nan());
         assert_eq!(q(1.0, &[1.0, f64::NAN]), 1.0);
+        assert_eq!(q(0.5, &[f64::INFINITY, f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(q(0.4, &[f64::NEG_INFINITY, f64::INFINITY]).is_nan());
     }
 }

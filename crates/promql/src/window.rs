@@ -18,7 +18,7 @@ use storage::Series;
 use crate::control::{Control, Stop};
 use crate::cx::Cx;
 use crate::error::{QueryError, Res};
-use crate::frame::{Frame, Hist, hist_samples};
+use crate::frame::{Frame, Hist, hist_samples, without_name};
 use crate::grid::Grid;
 use crate::guard::RangeGuard;
 use crate::leaf::{Leaf, LeafStream, Scratch, Told, absorb};
@@ -166,6 +166,13 @@ pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
         }
     }
     regression::check_smoothing(call.func.name, &params)?;
+    // Upstream evaluates a subquery first and puts its result, which is from nowhere, in its place: notes name the query's
+    // beginning.
+    let position = |(i, arg): (usize, &crate::plan::Arg)| match window.source {
+        Source::Subquery(..) if i == at => PosRange::default(),
+        _ => arg.pos,
+    };
+    let positions: Vec<PosRange> = call.args.iter().enumerate().map(position).collect();
     let mut leaf = WindowLeaf {
         window,
         grid,
@@ -173,12 +180,10 @@ pub(crate) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
         lookback: cx.lookback,
         per_step: cx.per_step_stats,
         func: call.func.name,
-        pos: call.args[at].pos,
-        first_pos: call.args[0].pos,
-        args_pos: call
-            .args
-            .iter()
-            .map(|a| a.pos)
+        pos: positions[at],
+        first_pos: positions[0],
+        args_pos: positions
+            .into_iter()
             .reduce(PosRange::merge)
             .unwrap_or_default(),
         params,
@@ -329,7 +334,11 @@ impl Stream for SubqueryStream<'_> {
             self.cx.check()?;
             self.scratch.columns.load_frame(&self.frame, &self.inner);
             let mut told = Told::default();
-            let labels = self.frame.labels.clone();
+            // A name that a function dropped is not told to users.
+            let labels = match self.frame.drop_name && !self.cx.options.delayed_name_removal {
+                true => without_name(&self.frame.labels),
+                false => self.frame.labels.clone(),
+            };
             self.leaf.over(&mut self.scratch, labels, out, &mut told)?;
             absorb(&mut told, &self.leaf.grid, self.cx);
             if !out.is_blank() {

@@ -15,7 +15,8 @@ pub(super) fn open<'q>(call: &'q Call, grid: Grid, cx: &'q Cx<'q>) -> Res<Box<dy
     let by_value = !call.func.name.starts_with("sort_by");
     let descending = call.func.name.ends_with("_desc");
     let mut input = open_stream(&call.args[0].node, grid, cx)?;
-    let range_query = cx.plan.grid.n > 1;
+    // What `@` fixes is evaluated at one time, also in a range query.
+    let range_query = grid.n > 1;
     if range_query {
         cx.note(Note::SortIneffective, call.pos);
         if !by_value {

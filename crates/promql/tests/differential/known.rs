@@ -34,6 +34,9 @@ fn aggregate(op: AggregateOp, why: &str) -> Option<&'static str> {
         AggregateOp::Topk | AggregateOp::Bottomk => {
             Some("topk: of equal values another one is the k-th")
         }
+        AggregateOp::Quantile if why.contains("NaN") => {
+            Some("quantile: where it is an infinite value itself, 2.42 gives NaN")
+        }
         AggregateOp::Stddev | AggregateOp::Stdvar if why.contains("NaN") => {
             Some("stddev: where the first value is infinite or NaN, 2.42 gives 0")
         }
@@ -44,6 +47,9 @@ fn aggregate(op: AggregateOp, why: &str) -> Option<&'static str> {
 fn function(call: &Call, why: &str) -> Option<&'static str> {
     let argument = call.args.iter().map(Expr::unwrap_parens);
     match call.func.name {
+        "quantile_over_time" if why.contains("NaN") => {
+            Some("quantile: where it is an infinite value itself, 2.42 gives NaN")
+        }
         "stddev_over_time" | "stdvar_over_time" if why.contains("NaN") => {
             Some("stddev: where the first value is infinite or NaN, 2.42 gives 0")
         }
