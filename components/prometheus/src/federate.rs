@@ -15,11 +15,7 @@ use storage::{Queryable as _, SelectHints, StorageError, TimeRange, Value};
 use crate::web::Web;
 
 /// The formats that upstream serves here.
-const OFFERED: [Protocol; 3] = [
-    Protocol::PrometheusProto,
-    Protocol::PrometheusText0_0_4,
-    Protocol::PrometheusText1_0_0,
-];
+const OFFERED: [Protocol; 2] = [Protocol::PrometheusProto, Protocol::PrometheusText0_0_4];
 
 /// `/federate`
 pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response<Body> {
@@ -35,7 +31,7 @@ pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response
         .to_string();
     let (protocol, escaping) = negotiation::negotiate(&accept, &OFFERED);
     let sets = match Params::of(request).await {
-        Ok(params) => params.matcher_sets(),
+        Ok(params) => params.any_matcher_sets(),
         Err(error) => Err(error.message),
     };
     let sets = match sets {

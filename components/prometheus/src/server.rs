@@ -40,7 +40,7 @@ use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
 use crate::query_watch::QueryWatch;
 use crate::remoting::Remoting;
-use crate::ruling::{LateRules, Ruling, external_url};
+use crate::ruling::{LateRules, Ruling, external_url, path_of};
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
 use crate::storage::{DbAdmin, LateDb, LateSamples};
@@ -176,6 +176,12 @@ impl Server {
             .filter_map(|listener| listener.local_addr().ok())
             .map(|address| address.to_string())
             .collect();
+        let given = &config.external_url;
+        let link = external_url(given, &context.host, &addresses, gate.speaks_tls());
+        let config = ServerConfig {
+            external_url: link,
+            ..config
+        };
         for address in &addresses {
             tracing::info!(component = "web", address = %address, "Listening on");
         }
@@ -221,15 +227,11 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            external_path: path_of(&config.external_url).to_string(),
+            agent: config.agent,
             title: config.page_title.clone(),
             user_assets: config.user_assets.clone(),
-            consoles: consoles_of(
-                &config,
-                &context,
-                &state,
-                &addresses,
-                engine_metrics.clone(),
-            ),
+            consoles: consoles_of(&config, &context, &state, engine_metrics.clone()),
             lookback_delta: config.query.lookback_delta,
         };
         let api = api_of(
@@ -398,18 +400,13 @@ impl Server {
         self.state.db.open(db.clone());
         self.queries
             .follow_running(&self.config.storage.path, self.config.query.max_concurrency);
-        let link = external_url(
-            &self.config.external_url,
-            &self.context.host,
-            &self.addresses,
-        );
         let _ = self.ruling.set(Ruling::new(
             &self.config,
             &self.context,
             crate::engine::engine_of(&self.config),
             db.clone(),
             self.state.queryable.clone(),
-            link.into(),
+            self.config.external_url.as_str().into(),
             &self.registry,
             self.engine_metrics.clone(),
         ));
@@ -624,7 +621,6 @@ fn consoles_of(
     config: &ServerConfig,
     context: &Context,
     state: &ServerState,
-    addresses: &[String],
     metrics: EngineMetrics,
 ) -> Consoles {
     let query = || -> Arc<dyn RuleQuery> {
@@ -639,7 +635,7 @@ fn consoles_of(
     Consoles {
         templates: config.console_templates.clone(),
         libraries: config.console_libraries.clone(),
-        external_url: external_url(&config.external_url, &context.host, addresses),
+        external_url: config.external_url.clone(),
         query: (!config.agent).then(query),
     }
 }

@@ -50,10 +50,12 @@ pub async fn delete_series(api: Arc<Api>, params: Params) -> Handled {
     }
     let (min, max) = params.range_or_all()?;
     let sets = params
-        .matcher_sets()
+        .any_matcher_sets()
         .map_err(|e| ApiError::parameter("match[]", e))?;
     run(api, move |admin| {
+        // A set without matchers selects nothing in upstream's storage.
         sets.iter()
+            .filter(|matchers| !matchers.is_empty())
             .try_for_each(|matchers| admin.delete_series(matchers, TimeRange { min, max }))
     })
     .await?;
