@@ -665,15 +665,16 @@ impl Run<'_> {
 
     fn exemplars(&mut self, series: SeriesRef, time: i64, is_native: bool, line: &impl Described) {
         for mut exemplar in line.exemplars() {
-            if exemplar.timestamp.is_none() && is_native {
+            let untimed = exemplar.timestamp.is_none();
+            if untimed && (is_native || self.cache.untimed.is_known(series, &exemplar)) {
                 continue;
             }
             exemplar.timestamp.get_or_insert(time);
             // An exemplar is never a reason to lose a sample.
-            if self.appender.append_exemplar(series, &exemplar)
-                == Err(AppendError::OutOfOrderExemplar)
-            {
-                self.left_out.exemplars_out_of_order += 1;
+            match self.appender.append_exemplar(series, &exemplar) {
+                Ok(()) if untimed => self.cache.untimed.remember(series, &exemplar),
+                Err(AppendError::OutOfOrderExemplar) => self.left_out.exemplars_out_of_order += 1,
+                _ => {}
             }
         }
     }
