@@ -48,7 +48,10 @@ pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response
                 Format::OpenMetrics => {
                     exposition::write_openmetrics(&families, escaping, &mut body);
                 }
-                Format::Text => exposition::write_text(&families, escaping, &mut body),
+                // External labels stand behind the others, as upstream has them.
+                Format::Text => {
+                    exposition::write_text_as_given(&families, escaping, &mut body);
+                }
                 Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
             }
             Ok::<_, StorageError>(body)

@@ -48,7 +48,7 @@ use crate::storage_options::{
     self, exemplars_of, max_block_duration, retention_or_size, storage_options,
 };
 use crate::store::Store;
-use crate::targets::ScrapedTargets;
+use crate::targets::{Outside, ScrapedTargets};
 use crate::web::{Web, router};
 
 /// The world a server lives in.
@@ -241,6 +241,10 @@ impl Server {
             &scraping,
             &ruling,
             queries.clone(),
+            Outside::new(
+                &config.external_url,
+                addresses.first().map_or("", String::as_str),
+            ),
         );
         let routes = router(Arc::new(web), apiv1::router(Arc::new(api), origins));
         let limits = ServerLimits {
@@ -524,6 +528,7 @@ fn api_of(
     scraping: &OnceScraping,
     ruling: &OnceRuling,
     queries: Arc<QueryWatch>,
+    outside: Outside,
 ) -> apiv1::Api {
     let registry = &state.registry;
     let slots = config.query.max_concurrency;
@@ -581,7 +586,7 @@ fn api_of(
         targets: Arc::new(LateTargets {
             scraping: scraping.clone(),
             state: state.clone(),
-            host: context.host.clone(),
+            outside,
         }),
         rules: Arc::new(LateRules(ruling.clone())),
         status: state.clone(),
@@ -644,7 +649,7 @@ fn consoles_of(
 struct LateTargets {
     scraping: OnceScraping,
     state: Arc<ServerState>,
-    host: String,
+    outside: Outside,
 }
 
 impl LateTargets {
@@ -653,7 +658,7 @@ impl LateTargets {
         Some(ScrapedTargets {
             manager,
             state: self.state.clone(),
-            host: self.host.clone(),
+            outside: self.outside.clone(),
         })
     }
 }

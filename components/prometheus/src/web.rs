@@ -142,7 +142,8 @@ fn below_user(mut request: Request) -> Request {
 }
 
 /// The paths of upstream's console.
-const CONSOLE_PATHS: [&str; 5] = [
+const CONSOLE_PATHS: [&str; 6] = [
+    "/alertmanager-discovery",
     "/targets",
     "/config",
     "/flags",
@@ -150,13 +151,7 @@ const CONSOLE_PATHS: [&str; 5] = [
     "/service-discovery",
 ];
 /// Those that need a database.
-const SERVER_PATHS: [&str; 5] = [
-    "/query",
-    "/alerts",
-    "/rules",
-    "/tsdb-status",
-    "/alertmanager-discovery",
-];
+const SERVER_PATHS: [&str; 4] = ["/query", "/alerts", "/rules", "/tsdb-status"];
 
 /// Who comes to the server's root wants to ask something.
 async fn home(State(web): Shared) -> Response<Body> {
