@@ -109,7 +109,7 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
             object["histogram"] = members;
         }
         // Only what is federated has float counts.
-        MetricValue::NativeFloat(_) => {}
+        MetricValue::ClassicFloat { .. } | MetricValue::NativeFloat(_) => {}
         MetricValue::Summary {
             quantiles,
             sum,

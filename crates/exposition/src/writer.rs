@@ -168,6 +168,20 @@ impl Writer {
                 }
                 self.sum_and_count(name, metric, *sum, *count, out);
             }
+            MetricValue::ClassicFloat {
+                buckets,
+                sum,
+                count,
+            } => {
+                for (bound, cumulative) in buckets {
+                    self.series(name, "_bucket", metric, Some(("le", *bound)), out);
+                    self.float(*cumulative, metric, out);
+                }
+                self.series(name, "_sum", metric, None, out);
+                self.float(*sum, metric, out);
+                self.series(name, "_count", metric, None, out);
+                self.float(*count, metric, out);
+            }
             // No text can say it.
             MetricValue::NativeFloat(_) => {}
             MetricValue::Summary {
