@@ -101,11 +101,17 @@ fn page(port: u16, name: &str) -> Answer {
     get(port, &format!("/p/consoles/{name}?{QUERY}"))
 }
 
+fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    let mut lines = answer.headers.lines();
+    let value = lines.find_map(|line| {
+        let (known, value) = line.split_once(": ")?;
+        known.eq_ignore_ascii_case(name).then_some(value)
+    });
+    value.unwrap_or("")
+}
+
 fn content_type(answer: &Answer) -> String {
-    let headers = answer.headers.to_ascii_lowercase();
-    let mut lines = headers.lines();
-    let line = lines.find_map(|line| line.strip_prefix("content-type: "));
-    line.unwrap_or("").to_string()
+    header(answer, "content-type").to_ascii_lowercase()
 }
 
 #[test]
@@ -143,11 +149,7 @@ fn what_is_wrong_is_told() {
             404,
             "open consoles/none.html: no such file or directory\n",
         ),
-        (
-            "../prometheus.yml",
-            404,
-            "open consoles/prometheus.yml: no such file or directory\n",
-        ),
+        ("../prometheus.yml", 307, "<a href=\"/p/prometheus.yml?t="),
         (
             "parse.html",
             500,
@@ -196,15 +198,20 @@ fn assets_of_the_user_are_served_and_the_title_is_theirs() {
     let asset = get(port, "/p/user/deep/a.css");
     assert_eq!((asset.status, asset.body.as_str()), (200, "p {}"));
     assert_eq!(content_type(&asset), "text/css");
-    for outside in [
-        "/p/user/none",
-        "/p/user/../prometheus.yml",
-        "/p/user/%2e%2e/prometheus.yml",
+    for (outside, status) in [
+        ("/p/user/none", 404),
+        ("/p/user/../prometheus.yml", 307),
+        ("/p/user/%2e%2e/prometheus.yml", 404),
     ] {
         let answer = get(port, outside);
-        assert_eq!(answer.status, 404, "{outside}: {}", answer.body);
+        assert_eq!(answer.status, status, "{outside}: {}", answer.body);
     }
-    let page = get(port, "/p/").body;
+    let home = get(port, "/p/");
+    assert_eq!((home.status, header(&home, "location")), (302, "/p/query"));
+    let link = get(port, "/p/graph?g0.expr=up&g0.tab=1");
+    let there = "/p/query?g0.expr=up&g0.tab=1";
+    assert_eq!((link.status, header(&link, "location")), (302, there));
+    let page = get(port, there).body;
     assert!(
         page.contains("<title>Ours &amp; &lt;theirs&gt;</title>"),
         "{page}"

@@ -19,7 +19,7 @@ fn target(content_type: &'static str, page: &'static str) -> (String, Receiver<S
             let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
             let mut accept = String::new();
             while let Some(Ok(line)) = lines.next() {
-                if let Some(value) = line.strip_prefix("accept: ") {
+                if let Some(value) = line.strip_prefix("Accept: ") {
                     accept = value.to_string();
                 }
                 if line.is_empty() {
@@ -64,8 +64,8 @@ fn wait_for_result(port: u16, query: &str) {
 }
 
 const TEXT: &str = "text/plain; version=0.0.4";
-const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-const NO_PROTOBUF: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+const NO_PROTOBUF: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.7,application/openmetrics-text;version=0.0.1;q=0.6,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.3";
 
 #[test]
 fn protobuf_is_asked_for_where_only_it_will_do() {
@@ -79,7 +79,7 @@ fn protobuf_is_asked_for_where_only_it_will_do() {
         (
             &[start_zeros],
             "  scrape_protocols: [PrometheusText0.0.4]\n",
-            "text/plain;version=0.0.4;q=0.6,*/*;q=0.5",
+            "text/plain;version=0.0.4;q=0.7,*/*;q=0.6",
         ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");

@@ -11,9 +11,9 @@ use crate::flags::ServerConfig;
 pub type Features = BTreeMap<String, BTreeMap<String, bool>>;
 
 /// Operators as upstream names them.
-const OPERATORS: [&str; 19] = [
-    "!=", "%", "*", "+", "-", "/", "<", "<=", "==", "=~", ">", ">=", "@", "^", "and", "atan2",
-    "or", "unless", "offset",
+const OPERATORS: [&str; 21] = [
+    "!=", "!~", "%", "*", "+", "-", "/", "<", "</", "<=", "==", "=~", ">", ">/", ">=", "@", "^",
+    "and", "atan2", "or", "unless",
 ];
 const AGGREGATIONS: [&str; 12] = [
     "avg",
@@ -53,6 +53,8 @@ const KNOWN: [&str; 14] = [
 pub fn features_of(config: &ServerConfig) -> Features {
     let on = |name: &str| config.features.iter().any(|feature| feature == name);
     let experimental = on("promql-experimental-functions");
+    let extended = on("promql-extended-range-selectors");
+    let fill = on("promql-binop-fill-modifiers");
     let mut all = Features::new();
     let mut put = |category: &str, feature: &str, is_on: bool| {
         all.entry(category.to_string())
@@ -68,6 +70,10 @@ pub fn features_of(config: &ServerConfig) -> Features {
         ("query_warnings", true),
         ("remote_write_receiver", !config.write_receiver.is_empty()),
         ("otlp_write_receiver", false),
+        ("openapi_3.1", true),
+        ("openapi_3.2", true),
+        ("query_cost", false),
+        ("search", false),
         ("time_range_labels", true),
         ("time_range_series", true),
     ] {
@@ -76,7 +82,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
     for (feature, is_on) in [
         ("agent_mode", config.agent),
         ("auto_reload_config", config.auto_reload.is_some()),
-        ("exemplar_storage", on("exemplar-storage")),
+        ("server_mode", !config.agent),
     ] {
         put("prometheus", feature, is_on);
     }
@@ -86,12 +92,11 @@ pub fn features_of(config: &ServerConfig) -> Features {
         ("by", true),
         ("delayed_name_removal", on("promql-delayed-name-removal")),
         ("duration_expr", true),
-        ("experimental_functions", experimental),
-        (
-            "extended_range_selectors",
-            on("promql-extended-range-selectors"),
-        ),
-        ("fill_modifiers", on("promql-binop-fill-modifiers")),
+        ("anchored", extended),
+        ("smoothed", extended),
+        ("fill", fill),
+        ("fill_left", fill),
+        ("fill_right", fill),
         ("group_left", true),
         ("group_right", true),
         ("ignoring", true),
@@ -100,6 +105,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
         ("on", true),
         ("per_query_lookback_delta", true),
         ("per_step_stats", on("promql-per-step-stats")),
+        ("unquoted_utf8_names", false),
         ("subqueries", true),
         ("type_and_unit_labels", on("type-and-unit-labels")),
         ("without", true),
@@ -121,7 +127,7 @@ pub fn features_of(config: &ServerConfig) -> Features {
     }
     for (feature, is_on) in [
         ("extra_scrape_metrics", true),
-        ("native_histograms", true),
+        ("openmetrics2", false),
         (
             "start_timestamp_zero_ingestion",
             on("created-timestamp-zero-ingestion"),
@@ -159,9 +165,11 @@ pub fn features_of(config: &ServerConfig) -> Features {
     for function in gotemplate::alerting::FUNCTIONS {
         put("templating_functions", function, true);
     }
-    for category in ["otlp_receiver", "ui"] {
-        all.entry(category.to_string()).or_default();
+    for feature in ["delta_conversion", "native_delta_ingestion"] {
+        put("otlp_receiver", feature, false);
     }
+    put("ui", "ui_v2", false);
+    put("ui", "ui_v3", false);
     all
 }
 

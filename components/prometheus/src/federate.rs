@@ -15,11 +15,7 @@ use storage::{Queryable as _, SelectHints, StorageError, TimeRange, Value};
 use crate::web::Web;
 
 /// The formats that upstream serves here.
-const OFFERED: [Protocol; 3] = [
-    Protocol::PrometheusProto,
-    Protocol::PrometheusText0_0_4,
-    Protocol::PrometheusText1_0_0,
-];
+const OFFERED: [Protocol; 2] = [Protocol::PrometheusProto, Protocol::PrometheusText0_0_4];
 
 /// `/federate`
 pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response<Body> {
@@ -35,7 +31,7 @@ pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response
         .to_string();
     let (protocol, escaping) = negotiation::negotiate(&accept, &OFFERED);
     let sets = match Params::of(request).await {
-        Ok(params) => params.matcher_sets(),
+        Ok(params) => params.any_matcher_sets(),
         Err(error) => Err(error.message),
     };
     let sets = match sets {
@@ -52,7 +48,10 @@ pub async fn federate(State(web): State<Arc<Web>>, request: Request) -> Response
                 Format::OpenMetrics => {
                     exposition::write_openmetrics(&families, escaping, &mut body);
                 }
-                Format::Text => exposition::write_text(&families, escaping, &mut body),
+                // External labels stand behind the others, as upstream has them.
+                Format::Text => {
+                    exposition::write_text_as_given(&families, escaping, &mut body);
+                }
                 Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
             }
             Ok::<_, StorageError>(body)
@@ -207,13 +206,62 @@ fn classic(histogram: &FloatHistogram) -> MetricValue {
         counts.map(|(_, count)| count).sum()
     };
     let bounds = histogram.custom_bounds().iter().copied();
+    let bounds = bounds.chain([f64::INFINITY]);
+    let counts: Vec<(f64, f64)> = bounds.map(|bound| (bound, below(bound))).collect();
+    let (sum, count) = (histogram.sum, histogram.count);
+    let whole = |count: &f64| count.fract() == 0.0;
+    if !whole(&count) || !counts.iter().all(|(_, count)| whole(count)) {
+        return MetricValue::ClassicFloat {
+            buckets: counts,
+            sum,
+            count,
+        };
+    }
+    let whole = |(bound, count): &(f64, f64)| (*bound, *count as u64);
     MetricValue::Histogram {
-        buckets: bounds
-            .chain([f64::INFINITY])
-            .map(|bound| (bound, below(bound) as u64))
-            .collect(),
-        sum: histogram.sum,
-        count: histogram.count as u64,
+        buckets: counts.iter().map(whole).collect(),
+        sum,
+        count: count as u64,
         native: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Span;
+    use model::histogram::CUSTOM_BUCKETS_SCHEMA;
+
+    fn with(count: f64, buckets: Vec<f64>) -> FloatHistogram {
+        FloatHistogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            count,
+            sum: 4.0,
+            positive_spans: vec![Span {
+                offset: 0,
+                length: buckets.len() as u32,
+            }],
+            positive_buckets: buckets,
+            custom_values: Some([1.0, 2.0].into()),
+            ..FloatHistogram::default()
+        }
+    }
+
+    #[test]
+    fn counts_of_a_rate_keep_their_fractions() {
+        let MetricValue::ClassicFloat { buckets, count, .. } =
+            classic(&with(1.75, vec![0.5, 0.25, 1.0]))
+        else {
+            panic!("not whole");
+        };
+        assert_eq!(buckets, [(1.0, 0.5), (2.0, 0.75), (f64::INFINITY, 1.75)]);
+        assert_eq!(count, 1.75);
+        let MetricValue::Histogram { buckets, count, .. } =
+            classic(&with(6.0, vec![1.0, 2.0, 3.0]))
+        else {
+            panic!("whole");
+        };
+        assert_eq!(buckets, [(1.0, 1), (2.0, 3), (f64::INFINITY, 6)]);
+        assert_eq!(count, 6);
     }
 }

@@ -239,7 +239,7 @@ const FLAGS: &[Flag] = &[
     ),
     Flag::value(
         "storage.remote.read-sample-limit",
-        "5e7",
+        "50000000",
         "Maximum overall number of samples to return via the remote read interface.",
     ),
     Flag::value(
@@ -367,6 +367,21 @@ const FLAGS: &[Flag] = &[
         "storage.agent.no-lockfile",
         false,
         "Do not create lockfile in data directory. Use with agent mode only.",
+    ),
+    Flag::switch(
+        "storage.agent.checkpoint-from-in-memory-series",
+        false,
+        "Use only in-memory series data when building a checkpoint, as is done in any case. Use with agent mode only.",
+    ),
+    Flag::value(
+        "storage.agent.checkpoint-batch-size",
+        "1000",
+        "Accepted for compatibility; records of a checkpoint have the size that fits. Use with agent mode only.",
+    ),
+    Flag::value(
+        "web.search.max-limit",
+        "10000",
+        "Hard upper bound on the \"limit\" of the search API, which this build does not have.",
     ),
     Flag::switch("agent", false, "Run Prometheus in 'Agent mode'."),
     Flag::value(
@@ -651,6 +666,20 @@ fn write_receiver(values: &Values) -> Result<Vec<WriteMessage>, UsageError> {
 /// The flags as `/status/flags` shows them: durations and sizes in upstream's own form.
 fn shown(values: &Values) -> std::collections::BTreeMap<String, String> {
     let mut all = values.all();
+    // What follows from other flags is shown as it takes effect.
+    let external_url = values.text("web.external-url");
+    let prefix = route_prefix(values.text("web.route-prefix"), external_url);
+    let prefix = if prefix.is_empty() { "/" } else { &prefix };
+    all.insert("web.route-prefix".into(), prefix.into());
+    let messages = "web.remote-write-receiver.accepted-protobuf-messages";
+    if values.list(messages).is_empty() {
+        let both = [WriteMessage::V1, WriteMessage::V2].map(WriteMessage::as_str);
+        all.insert(messages.into(), both.join(","));
+    }
+    let unlimited = |name: &str| values.text(name).starts_with('0');
+    if unlimited("storage.tsdb.retention.time") && unlimited("storage.tsdb.retention.size") {
+        all.insert("storage.tsdb.retention.time".into(), "15d".into());
+    }
     for (name, value) in &mut all {
         if let (
             "storage.tsdb.wal-segment-size"

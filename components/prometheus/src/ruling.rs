@@ -176,8 +176,18 @@ impl apiv1::rules::RuleSource for LateRules {
     }
 }
 
-/// What links to this server start with: the flag, or the machine and the port it listens on.
-pub fn external_url(flag: &str, host: &str, addresses: &[String]) -> String {
+/// The path of a URL, without a slash at its end.
+pub fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    path.split(['?', '#'])
+        .next()
+        .unwrap_or("")
+        .trim_end_matches('/')
+}
+
+/// What links to this server start with: the flag, or the machine and the port it listens on, `encrypted` or not.
+pub fn external_url(flag: &str, host: &str, addresses: &[String], encrypted: bool) -> String {
     if !flag.is_empty() {
         return flag.trim_end_matches('/').to_string();
     }
@@ -185,5 +195,22 @@ pub fn external_url(flag: &str, host: &str, addresses: &[String]) -> String {
         .first()
         .and_then(|address| address.rsplit(':').next())
         .unwrap_or("9090");
-    format!("http://{host}:{port}")
+    let scheme = if encrypted { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_links_start_with() {
+        let ports = ["127.0.0.1:81".to_string(), "[::]:82".to_string()];
+        let url = |flag: &str, encrypted| external_url(flag, "box", &ports, encrypted);
+        assert_eq!(url("", false), "http://box:81");
+        assert_eq!(url("", true), "https://box:81");
+        assert_eq!(url("http://outside/p/", true), "http://outside/p");
+        assert_eq!(path_of("http://outside/p/q/?x=/y"), "/p/q");
+        assert_eq!(path_of("http://outside"), "");
+    }
 }

@@ -40,7 +40,7 @@ use crate::flags::ServerConfig;
 use crate::load::{LoadError, Loaded, absolute, load};
 use crate::query_watch::QueryWatch;
 use crate::remoting::Remoting;
-use crate::ruling::{LateRules, Ruling, external_url};
+use crate::ruling::{LateRules, Ruling, external_url, path_of};
 use crate::self_metrics::ServerMetrics;
 use crate::status::{Applied, ServerState};
 use crate::storage::{DbAdmin, LateDb, LateSamples};
@@ -48,7 +48,7 @@ use crate::storage_options::{
     self, exemplars_of, max_block_duration, retention_or_size, storage_options,
 };
 use crate::store::Store;
-use crate::targets::ScrapedTargets;
+use crate::targets::{Outside, ScrapedTargets};
 use crate::web::{Web, router};
 
 /// The world a server lives in.
@@ -176,6 +176,12 @@ impl Server {
             .filter_map(|listener| listener.local_addr().ok())
             .map(|address| address.to_string())
             .collect();
+        let given = &config.external_url;
+        let link = external_url(given, &context.host, &addresses, gate.speaks_tls());
+        let config = ServerConfig {
+            external_url: link,
+            ..config
+        };
         for address in &addresses {
             tracing::info!(component = "web", address = %address, "Listening on");
         }
@@ -221,15 +227,11 @@ impl Server {
             stop: stop.clone(),
             lifecycle: config.enable_lifecycle,
             prefix: config.route_prefix.clone(),
+            external_path: path_of(&config.external_url).to_string(),
+            agent: config.agent,
             title: config.page_title.clone(),
             user_assets: config.user_assets.clone(),
-            consoles: consoles_of(
-                &config,
-                &context,
-                &state,
-                &addresses,
-                engine_metrics.clone(),
-            ),
+            consoles: consoles_of(&config, &context, &state, engine_metrics.clone()),
             lookback_delta: config.query.lookback_delta,
         };
         let api = api_of(
@@ -239,6 +241,10 @@ impl Server {
             &scraping,
             &ruling,
             queries.clone(),
+            Outside::new(
+                &config.external_url,
+                addresses.first().map_or("", String::as_str),
+            ),
         );
         let routes = router(Arc::new(web), apiv1::router(Arc::new(api), origins));
         let limits = ServerLimits {
@@ -398,18 +404,13 @@ impl Server {
         self.state.db.open(db.clone());
         self.queries
             .follow_running(&self.config.storage.path, self.config.query.max_concurrency);
-        let link = external_url(
-            &self.config.external_url,
-            &self.context.host,
-            &self.addresses,
-        );
         let _ = self.ruling.set(Ruling::new(
             &self.config,
             &self.context,
             crate::engine::engine_of(&self.config),
             db.clone(),
             self.state.queryable.clone(),
-            link.into(),
+            self.config.external_url.as_str().into(),
             &self.registry,
             self.engine_metrics.clone(),
         ));
@@ -527,6 +528,7 @@ fn api_of(
     scraping: &OnceScraping,
     ruling: &OnceRuling,
     queries: Arc<QueryWatch>,
+    outside: Outside,
 ) -> apiv1::Api {
     let registry = &state.registry;
     let slots = config.query.max_concurrency;
@@ -584,7 +586,7 @@ fn api_of(
         targets: Arc::new(LateTargets {
             scraping: scraping.clone(),
             state: state.clone(),
-            host: context.host.clone(),
+            outside,
         }),
         rules: Arc::new(LateRules(ruling.clone())),
         status: state.clone(),
@@ -624,7 +626,6 @@ fn consoles_of(
     config: &ServerConfig,
     context: &Context,
     state: &ServerState,
-    addresses: &[String],
     metrics: EngineMetrics,
 ) -> Consoles {
     let query = || -> Arc<dyn RuleQuery> {
@@ -639,7 +640,7 @@ fn consoles_of(
     Consoles {
         templates: config.console_templates.clone(),
         libraries: config.console_libraries.clone(),
-        external_url: external_url(&config.external_url, &context.host, addresses),
+        external_url: config.external_url.clone(),
         query: (!config.agent).then(query),
     }
 }
@@ -648,7 +649,7 @@ fn consoles_of(
 struct LateTargets {
     scraping: OnceScraping,
     state: Arc<ServerState>,
-    host: String,
+    outside: Outside,
 }
 
 impl LateTargets {
@@ -657,7 +658,7 @@ impl LateTargets {
         Some(ScrapedTargets {
             manager,
             state: self.state.clone(),
-            host: self.host.clone(),
+            outside: self.outside.clone(),
         })
     }
 }

@@ -94,11 +94,8 @@ impl StatusSource for ServerState {
             goroutine_count: net::process::usage().threads,
             gomaxprocs: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
             gomemlimit: i64::MAX,
-            gogc: applied
-                .config
-                .gogc
-                .map(|gogc| gogc.to_string())
-                .unwrap_or_default(),
+            // What upstream sets where the configuration says nothing; it has no meaning here.
+            gogc: applied.config.gogc.unwrap_or(75).to_string(),
             godebug: String::new(),
             storage_retention: describe(applied.retention),
         }

@@ -18,8 +18,8 @@ pub struct ScrapedTargets {
     pub manager: Manager,
     /// The configuration in force.
     pub state: Arc<ServerState>,
-    /// The name others know this machine by, in place of a local address.
-    pub host: String,
+    /// How others reach it.
+    pub outside: Outside,
 }
 
 impl TargetSource for ScrapedTargets {
@@ -87,7 +87,7 @@ impl ScrapedTargets {
             labels: target.labels.clone(),
             scrape_pool: job.to_string(),
             scrape_url: target.url.clone(),
-            global_url: global_url(&target.url, &self.host),
+            global_url: self.outside.global_url(&target.url),
             last_error: status.last_error,
             last_scrape: format_rfc3339(status.last_scrape),
             last_scrape_duration: status.last_duration,
@@ -98,19 +98,52 @@ impl ScrapedTargets {
     }
 }
 
-/// The URL with a local host replaced by the name that others know.
-fn global_url(url: &str, host: &str) -> String {
-    for local in ["localhost", "127.0.0.1", "[::1]"] {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            break;
-        };
-        if let Some(tail) = rest.strip_prefix(local)
-            && (tail.is_empty() || tail.starts_with([':', '/']))
-        {
-            return format!("{scheme}://{host}{tail}");
+/// How this server is reached from outside.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    scheme: String,
+    /// Host, and port if the URL has one.
+    place: String,
+    /// The port it listens on.
+    port: String,
+}
+
+impl Outside {
+    /// By its external URL, and the address that it listens on.
+    pub fn new(external_url: &str, address: &str) -> Outside {
+        let (scheme, rest) = external_url.split_once("://").unwrap_or(("http", ""));
+        Outside {
+            scheme: scheme.to_string(),
+            place: rest.split('/').next().unwrap_or("").to_string(),
+            port: address.rsplit(':').next().unwrap_or("").to_string(),
         }
     }
-    url.to_string()
+
+    /// The URL with a local host replaced by the name that others know. Of this server itself they know the port, too.
+    fn global_url(&self, url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return url.to_string();
+        };
+        for local in ["localhost", "127.0.0.1", "[::1]"] {
+            let Some(tail) = rest.strip_prefix(local) else {
+                continue;
+            };
+            if !(tail.is_empty() || tail.starts_with([':', '/', '?'])) {
+                continue;
+            }
+            let end = tail.find(['/', '?']).unwrap_or(tail.len());
+            let (port, tail) = tail.split_at(end);
+            if port.strip_prefix(':') == Some(&self.port) {
+                return format!("{}://{}{tail}", self.scheme, self.place);
+            }
+            let host = match self.place.rsplit_once(':') {
+                Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+                _ => &self.place,
+            };
+            return format!("{scheme}://{host}{port}{tail}");
+        }
+        url.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -119,14 +152,18 @@ mod tests {
 
     #[test]
     fn local_addresses_get_the_name_others_know() {
-        assert_eq!(
-            global_url("http://localhost:9090/metrics", "m"),
-            "http://m:9090/metrics"
-        );
-        assert_eq!(global_url("https://[::1]/x", "m"), "https://m/x");
-        assert_eq!(
-            global_url("http://localhost.example/x", "m"),
-            "http://localhost.example/x"
-        );
+        let outside = Outside::new("https://m:444/prom", "127.0.0.1:9090");
+        for (url, global) in [
+            ("http://localhost:9100/metrics", "http://m:9100/metrics"),
+            (
+                "http://localhost:9090/metrics?x=1",
+                "https://m:444/metrics?x=1",
+            ),
+            ("https://[::1]/x", "https://m/x"),
+            ("http://127.0.0.1?x=1", "http://m?x=1"),
+            ("http://localhost.example/x", "http://localhost.example/x"),
+        ] {
+            assert_eq!(outside.global_url(url), global, "{url}");
+        }
     }
 }

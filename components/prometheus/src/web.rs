@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use apiv1::methods::{redirection, strictly};
 use apiv1::router::unavailable;
 use apiv1::status::StatusSource as _;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse as _, Redirect};
+use axum::response::{Html, IntoResponse as _};
 use axum::routing::{get, post};
 use env::Registry;
 use exposition::{Format, Protocol, negotiation};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use net::shutdown::ShutdownTrigger;
 use tower::ServiceExt as _;
 use tower_http::compression::CompressionLayer;
@@ -42,6 +43,10 @@ pub struct Web {
     pub lifecycle: bool,
     /// Before all paths.
     pub prefix: String,
+    /// The path of the URL that the server is reached at from outside.
+    pub external_path: String,
+    /// Whether there is only a log.
+    pub agent: bool,
     /// What pages are called.
     pub title: String,
     /// Files below `/user`; none if empty.
@@ -54,15 +59,33 @@ pub struct Web {
 
 type Shared = State<Arc<Web>>;
 
+impl Web {
+    /// What the program calls itself.
+    fn name(&self) -> &'static str {
+        match self.agent {
+            true => "Prometheus Agent",
+            false => "Prometheus Server",
+        }
+    }
+}
+
 /// All routes, the API below `/api/v1` among them.
 pub fn router(web: Arc<Web>, api: Router) -> Router {
     let mut pages = Router::new();
+    let own: &[&str] = match web.agent {
+        true => &["/agent"],
+        false => &SERVER_PATHS,
+    };
+    for path in CONSOLE_PATHS.iter().chain(own) {
+        pages = pages.route(path, get(index));
+    }
     if !web.user_assets.as_os_str().is_empty() {
         let files = ServeDir::new(&web.user_assets).map_request(below_user);
         pages = pages.route_service("/user/{*filepath}", files);
     }
     let pages = pages
-        .route("/", get(index))
+        .route("/", get(home))
+        .route("/graph", get(graph))
         .route("/metrics", get(metrics).layer(CompressionLayer::new()))
         .route(
             "/federate",
@@ -76,7 +99,7 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
         .route("/version", get(version))
         .route(
             "/-/healthy",
-            get(|| async { "Prometheus Server is Healthy.\n" }),
+            get(|State(web): Shared| async move { format!("{} is Healthy.\n", web.name()) }),
         )
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload).put(reload).get(wrong_method))
@@ -86,16 +109,26 @@ pub fn router(web: Arc<Web>, api: Router) -> Router {
     let all = if web.prefix.is_empty() {
         pages
     } else {
-        let home = format!("{}/", web.prefix);
+        let below = format!("{}/", web.prefix);
+        let to_prefix = web.prefix.clone();
         Router::new()
             .nest(&web.prefix, pages)
             // Nesting leaves the slash behind the prefix out.
-            .route(&home, get(index).with_state(web.clone()))
-            .route("/", get(move || async move { Redirect::to(&home) }))
+            .route(&below, get(home).with_state(web.clone()))
+            .route(
+                "/",
+                get(
+                    move || async move { redirection(StatusCode::FOUND, &to_prefix, &Method::GET) },
+                ),
+            )
     };
-    all.fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
-        .layer(axum::middleware::from_fn(methods))
-        .layer(axum::middleware::from_fn_with_state(web, count))
+    let all = all
+        .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
+        .layer(axum::middleware::from_fn_with_state(web, count));
+    // Health can be asked for by `HEAD`, and nothing else.
+    strictly(all, |path| {
+        path.ends_with("/-/healthy") || path.ends_with("/-/ready")
+    })
 }
 
 /// A request for a file of the user's, as the folder knows it.
@@ -108,10 +141,30 @@ fn below_user(mut request: Request) -> Request {
     request
 }
 
-/// Health can be asked for by `HEAD`, and nothing else.
-async fn methods(request: Request, next: Next) -> Response<Body> {
-    let takes_head = |path: &str| path.ends_with("/-/healthy") || path.ends_with("/-/ready");
-    apiv1::methods::strict(takes_head, request, next).await
+/// The paths of upstream's console.
+const CONSOLE_PATHS: [&str; 6] = [
+    "/alertmanager-discovery",
+    "/targets",
+    "/config",
+    "/flags",
+    "/status",
+    "/service-discovery",
+];
+/// Those that need a database.
+const SERVER_PATHS: [&str; 4] = ["/query", "/alerts", "/rules", "/tsdb-status"];
+
+/// Who comes to the server's root wants to ask something.
+async fn home(State(web): Shared) -> Response<Body> {
+    let first = if web.agent { "/agent" } else { "/query" };
+    let location = format!("{}{first}", web.external_path);
+    redirection(StatusCode::FOUND, &location, &Method::GET)
+}
+
+/// Where links in alerts lead.
+async fn graph(State(web): Shared, request: Request) -> Response<Body> {
+    let query = request.uri().query().unwrap_or("");
+    let location = format!("{}/query?{query}", web.external_path);
+    redirection(StatusCode::FOUND, &location, &Method::GET)
 }
 
 /// What there is to see until the console is there.
@@ -142,13 +195,8 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
-    let offered = [
-        Protocol::PrometheusProto,
-        Protocol::OpenMetricsText1_0_0,
-        Protocol::OpenMetricsText0_0_1,
-        Protocol::PrometheusText1_0_0,
-        Protocol::PrometheusText0_0_4,
-    ];
+    // As upstream's own page, which is never OpenMetrics.
+    let offered = [Protocol::PrometheusProto, Protocol::PrometheusText0_0_4];
     let (protocol, escaping) = negotiation::negotiate(accept, &offered);
     let gauge = &web.metrics.pages_in_flight;
     gauge.add(1.0);
@@ -162,19 +210,23 @@ async fn metrics(State(web): Shared, headers: HeaderMap) -> Response<Body> {
         Format::Protobuf => exposition::write_protobuf(&families, escaping, &mut body),
     }
     let content_type = protocol.content_type(escaping);
-    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::VARY, "Accept".to_string()),
+    ];
+    (headers, body).into_response()
 }
 
 async fn version(State(web): Shared) -> Response<Body> {
     match serde_json::to_string(&web.state.build()) {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Ok(body) => body.into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
 async fn ready(State(web): Shared) -> Response<Body> {
     if web.state.is_ready() {
-        "Prometheus Server is Ready.\n".into_response()
+        format!("{} is Ready.\n", web.name()).into_response()
     } else {
         unavailable(web.state.is_stopping())
     }

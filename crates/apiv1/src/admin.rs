@@ -23,16 +23,20 @@ pub trait Admin: Send + Sync {
     fn snapshot(&self, with_head: bool) -> Result<String, StorageError>;
 }
 
+fn disabled() -> ApiError {
+    ApiError {
+        kind: ErrorType::Unavailable,
+        message: "admin APIs disabled".into(),
+    }
+}
+
 /// Does work that blocks, if it is allowed.
 async fn run<T: Send + 'static>(
     api: Arc<Api>,
     work: impl FnOnce(&dyn Admin) -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let Some(admin) = api.admin.clone() else {
-        return Err(ApiError {
-            kind: ErrorType::Unavailable,
-            message: "admin APIs disabled".into(),
-        });
+        return Err(disabled());
     };
     // Once begun it goes on, even if the client goes away.
     match tokio::task::spawn_blocking(move || work(&*admin)).await {
@@ -45,15 +49,20 @@ async fn run<T: Send + 'static>(
 
 /// `/admin/tsdb/delete_series`
 pub async fn delete_series(api: Arc<Api>, params: Params) -> Handled {
-    if api.admin.is_some() && params.all("match[]").next().is_none() {
+    if api.admin.is_none() {
+        return Err(disabled());
+    }
+    if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (min, max) = params.range_or_all()?;
     let sets = params
-        .matcher_sets()
+        .any_matcher_sets()
         .map_err(|e| ApiError::parameter("match[]", e))?;
     run(api, move |admin| {
+        // A set without matchers selects nothing in upstream's storage.
         sets.iter()
+            .filter(|matchers| !matchers.is_empty())
             .try_for_each(|matchers| admin.delete_series(matchers, TimeRange { min, max }))
     })
     .await?;

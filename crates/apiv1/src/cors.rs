@@ -31,7 +31,7 @@ pub async fn add_headers(
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin else {
+    let Some(origin) = origin.filter(|origin| !origin.is_empty()) else {
         return response;
     };
     for (name, value) in [

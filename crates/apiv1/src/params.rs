@@ -140,14 +140,22 @@ impl Params {
 
     /// The matcher sets of all `match[]`; the error is the cause alone.
     pub fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
+        let sets = self.any_matcher_sets()?;
+        match sets
+            .iter()
+            .any(|set| set.iter().all(Matcher::matches_empty))
+        {
+            true => Err("match[] must contain at least one non-empty matcher".to_string()),
+            false => Ok(sets),
+        }
+    }
+
+    /// The same where upstream takes sets that match series without any of the labels, too.
+    pub fn any_matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
         self.all("match[]")
-            .map(|selector| {
-                let matchers =
-                    promql_syntax::parse_selector(selector).map_err(|e| e.to_string())?;
-                if matchers.iter().all(Matcher::matches_empty) {
-                    return Err("match[] must contain at least one non-empty matcher".to_string());
-                }
-                Ok(matchers)
+            .map(|selector| match selector {
+                "" => Err("unknown position: parse error: unexpected end of input".to_string()),
+                text => promql_syntax::parse_selector(text).map_err(|e| e.to_string()),
             })
             .collect()
     }
@@ -177,10 +185,22 @@ fn caller_of(head: &http::request::Parts) -> Caller {
     }
 }
 
+/// The pairs of a form. As Go's parser does, one with a semicolon or a broken escape is left out, and the others stand.
 fn parse(bytes: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(bytes)
+    bytes
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.contains(&b';') && has_whole_escapes(pair))
+        .flat_map(form_urlencoded::parse)
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect()
+}
+
+/// Whether two hexadecimal digits follow every percent sign.
+fn has_whole_escapes(pair: &[u8]) -> bool {
+    pair.iter().enumerate().all(|(at, byte)| {
+        let digits = pair.get(at + 1..at + 3);
+        *byte != b'%' || digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 #[cfg(test)]
@@ -198,6 +218,13 @@ mod tests {
         assert_eq!(params.get("b"), "2");
         assert_eq!(params.all("m").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(params.get("c"), "");
+    }
+
+    #[test]
+    fn broken_pairs_are_left_out() {
+        let params = Params::of_query("a=1;x=2&b=%zz&c=%4&d=%41+%20&e;f=1&g");
+        let pairs: Vec<_> = params.pairs().iter().map(|(n, v)| (&**n, &**v)).collect();
+        assert_eq!(pairs, [("d", "A  "), ("g", "")]);
     }
 
     #[test]
@@ -220,6 +247,15 @@ mod tests {
         assert_eq!(
             Params::of_query("match[]={a=~\".*\"}").matcher_sets(),
             Err("match[] must contain at least one non-empty matcher".into())
+        );
+        assert!(
+            Params::of_query("match[]={a=~\".*\"}")
+                .any_matcher_sets()
+                .is_ok()
+        );
+        assert_eq!(
+            Params::of_query("match[]=").matcher_sets(),
+            Err("unknown position: parse error: unexpected end of input".into())
         );
     }
 }

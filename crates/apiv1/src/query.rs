@@ -15,6 +15,7 @@ use crate::params::Params;
 use crate::respond::{Handled, Reply};
 use crate::result::ResultText;
 use crate::router::Api;
+use crate::time::parse_nanos;
 
 /// The most steps a range query may have, less one.
 const MAX_STEPS: i64 = 11_000;
@@ -53,10 +54,20 @@ impl Common {
 }
 
 fn read_timeout(params: &Params, api: &Api) -> Result<Duration, ApiError> {
-    let asked = params
-        .duration("timeout")?
-        .map(|ms| Duration::from_millis(ms.max(0) as u64));
-    Ok(asked.map_or(api.query_timeout, |asked| asked.min(api.query_timeout)))
+    let nanos = match params.get("timeout") {
+        "" => return Ok(api.query_timeout),
+        text => parse_nanos(text).map_err(|e| ApiError::parameter("timeout", e))?,
+    };
+    match u64::try_from(nanos) {
+        Ok(1..) => Ok(Duration::from_nanos(nanos as u64).min(api.query_timeout)),
+        _ => Err(ApiError::parameter(
+            "timeout",
+            format!(
+                "timeout must be positive, got {}",
+                model::duration::format_go_duration(nanos / 1_000_000)
+            ),
+        )),
+    }
 }
 
 fn read_options(params: &Params, api: &Api) -> Result<QueryOptions, ApiError> {
@@ -114,15 +125,15 @@ pub async fn range(api: Arc<Api>, params: Params) -> Handled {
             "end timestamp must not be before start time",
         ));
     }
-    let step =
-        crate::time::parse_step(params.get("step")).map_err(|e| ApiError::parameter("step", e))?;
+    let step = parse_nanos(params.get("step")).map_err(|e| ApiError::parameter("step", e))?;
     if step <= 0 {
         return Err(ApiError::parameter(
             "step",
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
         ));
     }
-    if end.saturating_sub(start) / step > MAX_STEPS {
+    let nanos = i128::from(end.saturating_sub(start)) * 1_000_000;
+    if nanos / i128::from(step) > i128::from(MAX_STEPS) {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
@@ -132,7 +143,8 @@ pub async fn range(api: Arc<Api>, params: Params) -> Handled {
         query: params.get("query").to_string(),
         start,
         end,
-        step,
+        // A step shorter than time is counted in is the shortest.
+        step: (step / 1_000_000).max(1),
         caller: params.caller().clone(),
     };
     finish(api, common, asked).await
@@ -312,8 +324,11 @@ fn push_stats(out: &mut Vec<u8>, stats: &QueryStats, timings: &Timings) {
     }
     out.extend_from_slice(
         format!(
-            "\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
-            stats.total_queryable_samples, stats.samples_read, stats.peak_samples
+            "\"totalQueryableSamples\":{},\"samplesRead\":{},\"seriesTouched\":{},\"peakSamples\":{}}}}}",
+            stats.total_queryable_samples,
+            stats.samples_read,
+            stats.series,
+            stats.peak_samples
         )
         .as_bytes(),
     );

@@ -136,12 +136,21 @@ fn message_of(headers: &HeaderMap, accepted: &[WriteMessage]) -> Result<WriteMes
             "expected application/x-protobuf as the first (media) part, got {content_type} content-type"
         ));
     }
-    let proto = parts
-        .filter_map(|part| part.split_once('='))
-        .find(|(name, _)| *name == "proto");
+    let mut proto = None;
+    for part in parts {
+        match part.split_once('=') {
+            Some(("proto", name)) if !name.contains('=') => proto = proto.or(Some(name)),
+            Some((_, value)) if !value.contains('=') => {}
+            _ => {
+                return Err(format!(
+                    "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
+                ));
+            }
+        }
+    }
     let message = match proto {
         None => WriteMessage::V1,
-        Some((_, name)) => WriteMessage::parse(name)?,
+        Some(name) => WriteMessage::parse(name)?,
     };
     if !accepted.contains(&message) {
         let names: Vec<&str> = accepted.iter().map(|m| m.as_str()).collect();

@@ -19,7 +19,7 @@ use tower_http::compression::CompressionLayer;
 use crate::admin::Admin;
 use crate::cors::{CorsOrigin, add_headers};
 use crate::exemplars::ExemplarSource;
-use crate::methods::{first_encoding, preflight, strict_without_head};
+use crate::methods::{first_encoding, preflight};
 use crate::observe::QueryObserver;
 use crate::params::Params;
 use crate::remote_read::RemoteReadLimits;
@@ -153,6 +153,10 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
             "/features",
             get(|State(api): Shared| answer(status::features(api))),
         )
+        .route("/otlp/v1/metrics", post(no_otlp))
+        .route("/search/metric_names", both(no_search))
+        .route("/search/label_names", both(no_search))
+        .route("/search/label_values", both(no_search))
         .route("/read", post(remote_read::read))
         .route("/write", post(remote_write::write))
         .route("/admin/tsdb/delete_series", changes(admin::delete_series))
@@ -186,9 +190,23 @@ pub fn router(api: Arc<Api>, origins: CorsOrigin) -> Router {
         .layer(axum::middleware::from_fn(first_encoding))
         .merge(streams)
         .with_state(api)
-        .layer(axum::middleware::from_fn(strict_without_head))
         .layer(axum::middleware::from_fn(preflight))
         .layer(axum::middleware::from_fn_with_state(origins, add_headers))
+}
+
+/// There is no search; the answer is that of an upstream server on which it is off.
+async fn no_search(_: Arc<Api>, _: Params) -> Handled {
+    let kind = crate::error::ErrorType::Unavailable;
+    let message = "search API disabled".to_string();
+    Err(crate::error::ApiError { kind, message })
+}
+
+/// Data of OpenTelemetry is not taken; the answer is that of an upstream server that is not to take it.
+async fn no_otlp() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n",
+    )
 }
 
 /// A handler of parameters that changes data, by POST and PUT.

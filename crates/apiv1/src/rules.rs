@@ -195,7 +195,7 @@ impl Filter {
             RuleViewKind::Recording => self.recording,
         };
         let fits = |set: &Vec<Matcher>| {
-            let value = |name: &str| rule.labels.get(name).unwrap_or("");
+            let value = |name: &str| rule.labels.get(name).map_or("", String::as_str);
             set.iter().all(|m| m.matches(value(m.name())))
         };
         kind && (self.names.is_empty() || self.names.contains(&rule.name))

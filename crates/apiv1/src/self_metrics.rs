@@ -16,7 +16,9 @@ pub async fn self_metrics(api: Arc<Api>, params: Params) -> Handled {
     let pattern = match params.get("metric_name_pattern") {
         "" => None,
         text => Some(Regex::new(&format!("^(?s:{text})$")).map_err(|e| {
-            ApiError::parameter("metric_name_pattern", format!("invalid regex: {e}"))
+            ApiError::bad_data(format!(
+                "invalid metric_name_pattern: error parsing regexp: {e}"
+            ))
         })?),
     };
     let families: Vec<Value> = api
@@ -52,6 +54,10 @@ fn family_json(family: &MetricFamily) -> Value {
 
 /// Protobuf's JSON has words for what JSON numbers cannot say.
 fn number(v: f64) -> Value {
+    // As protobuf's JSON spells them: whole numbers without a fraction.
+    if v.fract() == 0.0 && v.abs() < 1e15 {
+        return json!(v as i64);
+    }
     if v.is_finite() {
         return json!(v);
     }
@@ -103,7 +109,7 @@ fn metric_json(metric: &Metric, kind: MetricType) -> Value {
             object["histogram"] = members;
         }
         // Only what is federated has float counts.
-        MetricValue::NativeFloat(_) => {}
+        MetricValue::ClassicFloat { .. } | MetricValue::NativeFloat(_) => {}
         MetricValue::Summary {
             quantiles,
             sum,

@@ -36,19 +36,25 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
 
 /// Float seconds or a Prometheus duration, to milliseconds.
 pub fn parse_step(text: &str) -> Result<i64, String> {
+    Ok(parse_nanos(text)? / 1_000_000)
+}
+
+/// The same to nanoseconds, in which upstream counts.
+pub fn parse_nanos(text: &str) -> Result<i64, String> {
     let quoted = || model::labels::go_quote(text);
     if let Some(seconds) = model::number::parse_float(text) {
-        let ms = seconds * 1000.0;
-        // Upstream counts nanoseconds in 63 bits.
-        if ms.is_nan() || (ms * 1e6).abs() > i64::MAX as f64 {
+        let nanos = seconds * 1e9;
+        if nanos.is_nan() || nanos >= i64::MAX as f64 || nanos < i64::MIN as f64 {
             return Err(format!(
                 "cannot parse {} to a valid duration. It overflows int64",
                 quoted()
             ));
         }
-        return Ok(ms as i64);
+        return Ok(nanos as i64);
     }
-    parse_duration(text).map_err(|_| format!("cannot parse {} to a valid duration", quoted()))
+    let ms = parse_duration(text)
+        .map_err(|_| format!("cannot parse {} to a valid duration", quoted()))?;
+    Ok(ms.saturating_mul(1_000_000))
 }
 
 /// RFC 3339 with milliseconds, UTC; upstream's zero time where there is none.
@@ -114,6 +120,8 @@ mod tests {
     fn durations() {
         assert_eq!(parse_step("1.5"), Ok(1500));
         assert_eq!(parse_step("5m"), Ok(300_000));
+        assert_eq!(parse_nanos("0.0001"), Ok(100_000));
+        assert_eq!(parse_nanos("1ms"), Ok(1_000_000));
         assert_eq!(
             parse_step("x"),
             Err("cannot parse \"x\" to a valid duration".into())

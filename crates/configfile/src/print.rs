@@ -23,11 +23,10 @@ pub fn print(config: &Config) -> String {
     out.section("global");
     print_global(&mut out, &config.global);
     out.end();
-    if let Some(gogc) = config.gogc {
-        out.section("runtime");
-        out.field("gogc", gogc);
-        out.end();
-    }
+    out.section("runtime");
+    // What upstream sets where the configuration says nothing.
+    out.field("gogc", config.gogc.unwrap_or(75));
+    out.end();
     print_alerting(&mut out, &config.alerting);
     out.strings("rule_files", &config.rule_files);
     out.strings("scrape_config_files", &config.scrape_config_files);
@@ -210,13 +209,15 @@ fn print_limits(out: &mut Writer, limits: &ScrapeLimits) {
     }
 }
 
-fn print_names(out: &mut Writer, validation: NameValidation, escaping: NameEscaping) {
+fn print_names(out: &mut Writer, validation: NameValidation, escaping: Option<NameEscaping>) {
     let scheme = match validation {
         NameValidation::Utf8 => "utf8",
         NameValidation::Legacy => "legacy",
     };
     out.field("metric_name_validation_scheme", scheme);
-    out.field("metric_name_escaping_scheme", escaping.as_str());
+    if let Some(escaping) = escaping {
+        out.field("metric_name_escaping_scheme", escaping.as_str());
+    }
 }
 
 fn print_histograms(out: &mut Writer, choices: HistogramChoices) {
@@ -234,7 +235,9 @@ fn print_histograms(out: &mut Writer, choices: HistogramChoices) {
 fn print_global(out: &mut Writer, global: &Global) {
     out.field("scrape_interval", format_duration(global.scrape_interval));
     out.field("scrape_timeout", format_duration(global.scrape_timeout));
-    print_protocols(out, &global.scrape_protocols_for(false));
+    if let Some(protocols) = &global.scrape_protocols {
+        print_protocols(out, protocols);
+    }
     out.field(
         "evaluation_interval",
         format_duration(global.evaluation_interval),
@@ -249,14 +252,33 @@ fn print_global(out: &mut Writer, global: &Global) {
     out.filled("scrape_failure_log_file", &global.scrape_failure_log_file);
     out.labels("external_labels", &global.external_labels);
     print_limits(out, &global.limits);
-    print_names(out, global.name_validation, global.name_escaping);
-    print_histograms(out, global.histograms);
+    // As upstream, which leaves out what jobs get in any case.
+    let escaping = Some(global.name_escaping).filter(|e| *e != NameEscaping::AllowUtf8);
+    print_names(out, global.name_validation, escaping);
+    let histograms = global.histograms;
+    out.field("scrape_native_histograms", histograms.scrape_native);
+    for (name, chosen) in [
+        (
+            "convert_classic_histograms_to_nhcb",
+            histograms.convert_classic,
+        ),
+        (
+            "always_scrape_classic_histograms",
+            histograms.always_scrape_classic,
+        ),
+    ] {
+        if chosen {
+            out.field(name, chosen);
+        }
+    }
     out.field("extra_scrape_metrics", global.extra_scrape_metrics);
 }
 
 fn print_job(out: &mut Writer, job: &ScrapeConfig) {
     out.text_field("job_name", &job.job_name);
-    out.field("honor_labels", job.honor_labels);
+    if job.honor_labels {
+        out.field("honor_labels", true);
+    }
     out.field("honor_timestamps", job.honor_timestamps);
     out.field("track_timestamps_staleness", job.track_timestamps_staleness);
     if !job.params.is_empty() {
@@ -273,6 +295,18 @@ fn print_job(out: &mut Writer, job: &ScrapeConfig) {
         out.field("fallback_scrape_protocol", fallback.as_str());
     }
     print_histograms(out, job.histograms);
+    out.filled("scrape_failure_log_file", &job.scrape_failure_log_file);
+    out.text_field("metrics_path", &job.metrics_path);
+    out.text_field("scheme", &job.scheme);
+    out.field("enable_compression", job.enable_compression);
+    let (limits, kept) = (job.limits, job.limits.keep_dropped_targets);
+    print_limits(
+        out,
+        &ScrapeLimits {
+            keep_dropped_targets: 0,
+            ..limits
+        },
+    );
     if job.native_histogram_bucket_limit != 0 {
         out.field(
             "native_histogram_bucket_limit",
@@ -285,13 +319,11 @@ fn print_job(out: &mut Writer, job: &ScrapeConfig) {
             job.native_histogram_min_bucket_factor,
         );
     }
+    if kept != 0 {
+        out.field("keep_dropped_targets", kept);
+    }
+    print_names(out, job.name_validation, Some(job.name_escaping));
     out.field("extra_scrape_metrics", job.extra_scrape_metrics);
-    out.text_field("metrics_path", &job.metrics_path);
-    out.text_field("scheme", &job.scheme);
-    out.field("enable_compression", job.enable_compression);
-    print_limits(out, &job.limits);
-    print_names(out, job.name_validation, job.name_escaping);
-    out.filled("scrape_failure_log_file", &job.scrape_failure_log_file);
     print_http_client(out, &job.http);
     print_rules(out, "relabel_configs", &job.relabel_configs);
     print_rules(out, "metric_relabel_configs", &job.metric_relabel_configs);
@@ -312,14 +344,14 @@ fn print_rules(out: &mut Writer, name: &str, rules: &[RelabelRule]) {
             out.field("source_labels", format!("[{}]", names.join(", ")));
         }
         out.text_field("separator", &rule.separator);
-        if rule.target_label != defaults.target_label {
-            out.text_field("target_label", &rule.target_label);
-        }
         if rule.regex != defaults.regex {
             out.text_field("regex", &rule.regex);
         }
         if rule.modulus != 0 {
             out.field("modulus", rule.modulus);
+        }
+        if rule.target_label != defaults.target_label {
+            out.text_field("target_label", &rule.target_label);
         }
         out.text_field("replacement", &rule.replacement);
         out.field("action", rule.action.as_str());

@@ -39,7 +39,7 @@ pub fn read_families(body: &[u8]) -> Result<Vec<MetricFamily>, ParseError> {
             message: "unexpected end of input stream".into(),
         });
     }
-    let mut parser = TextParser::new(body);
+    let mut parser = TextParser::new(body).with_negative_times();
     let mut builder = Builder::default();
     while let Some(entry) = parser.next()? {
         let done = match entry {

@@ -171,11 +171,8 @@ pub(crate) fn canonical_nan() -> f64 {
 /// Appends a float as the text formats print it: `1e+06`, `0.0001`, `+Inf`.
 pub fn push_float(out: &mut Vec<u8>, value: f64) {
     if value == 0.0 {
-        out.extend_from_slice(if value.is_sign_negative() {
-            b"-0"
-        } else {
-            b"0"
-        });
+        // Zero has no sign in these formats.
+        out.push(b'0');
     } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
     } else if value.is_infinite() {
@@ -310,7 +307,7 @@ mod tests {
     fn numbers_print_as_go_prints_them() {
         for (value, text) in [
             (0.0, "0"),
-            (-0.0, "-0"),
+            (-0.0, "0"),
             (1.0, "1"),
             (-17.0, "-17"),
             (100000.0, "100000"),

@@ -26,4 +26,4 @@ pub use openmetrics::OpenMetricsParser;
 pub use parser::Parser;
 pub use protobuf::{ProtobufBody, ProtobufEntry, ProtobufOptions, ProtobufParser, write_protobuf};
 pub use text::TextParser;
-pub use writer::{write_openmetrics, write_text};
+pub use writer::{write_openmetrics, write_text, write_text_as_given};

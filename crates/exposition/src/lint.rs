@@ -194,6 +194,7 @@ pub fn cardinalities(families: &[MetricFamily]) -> (Vec<Cardinality>, usize) {
     let count = |metric: &Metric| match &metric.value {
         MetricValue::Single(_) => 1,
         MetricValue::Histogram { buckets, .. } => buckets.len() + 2,
+        MetricValue::ClassicFloat { buckets, .. } => buckets.len() + 2,
         MetricValue::NativeFloat(_) => 1,
         MetricValue::Summary { quantiles, .. } => quantiles.len() + 2,
     };

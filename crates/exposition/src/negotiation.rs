@@ -107,11 +107,15 @@ pub enum Format {
     Protobuf,
 }
 
+/// The formats that upstream's scraper knows; the sixth is OpenMetrics 2.0.
+const KNOWN_FORMATS: i32 = 6;
+
 /// The `Accept` header of a scraper that takes `protocols`, best first.
 pub fn accept_header(protocols: &[Protocol], escaping: Escaping) -> String {
     let mut header = String::new();
-    // The weights start at 0.6 however many protocols there are; some servers look at them.
-    let mut tenths = 6i32;
+    // Weights start one above the number of formats that there are, however few are asked for; some servers look at
+    // them.
+    let mut tenths = KNOWN_FORMATS + 1;
     for protocol in protocols {
         header.push_str(protocol.media_type());
         if matches!(
@@ -133,8 +137,10 @@ pub fn accept_header(protocols: &[Protocol], escaping: Escaping) -> String {
 pub enum FormatError {
     /// No `Content-Type`.
     Blank,
-    /// Not a media type.
-    Unparsable(String),
+    /// Not a media type, and what is wrong with it.
+    Unparsable(String, &'static str),
+    /// OpenMetrics 2.0, which is not read.
+    OpenMetrics2(String),
     /// Some other media type.
     Unsupported(String),
 }
@@ -145,9 +151,14 @@ impl fmt::Display for FormatError {
             FormatError::Blank => f.write_str(
                 "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target",
             ),
-            FormatError::Unparsable(value) => write!(
+            FormatError::Unparsable(value, why) => write!(
                 f,
-                "cannot parse Content-Type {} and no fallback_scrape_protocol for target",
+                "cannot parse Content-Type {} and no fallback_scrape_protocol for target\n{why}",
+                quote::go(value)
+            ),
+            FormatError::OpenMetrics2(value) => write!(
+                f,
+                "received OpenMetrics 2.0 Content-Type {}, but the openmetrics2 feature flag is not enabled and no fallback_scrape_protocol specified for target",
                 quote::go(value)
             ),
             FormatError::Unsupported(value) => write!(
@@ -169,42 +180,95 @@ pub fn response_format(
     let problem = if content_type.is_empty() {
         FormatError::Blank
     } else {
-        match media_type(content_type).as_deref() {
-            Some("application/openmetrics-text") => return Ok(Format::OpenMetrics),
-            Some("application/vnd.google.protobuf") => return Ok(Format::Protobuf),
-            Some("text/plain") => return Ok(Format::Text),
-            Some(_) => FormatError::Unsupported(content_type.to_string()),
-            None => FormatError::Unparsable(content_type.to_string()),
+        let all = content_type.to_string();
+        match media_type(content_type) {
+            Ok((media, version)) => match media.as_str() {
+                "application/openmetrics-text" if version == "2.0.0" => {
+                    FormatError::OpenMetrics2(all)
+                }
+                "application/openmetrics-text" => return Ok(Format::OpenMetrics),
+                "application/vnd.google.protobuf" => return Ok(Format::Protobuf),
+                "text/plain" => return Ok(Format::Text),
+                _ => FormatError::Unsupported(all),
+            },
+            Err(why) => FormatError::Unparsable(all, why),
         }
     };
     fallback.map(Protocol::format).ok_or(problem)
 }
 
-/// The media type before the parameters, in lower case, when the header is one.
-fn media_type(header: &str) -> Option<String> {
+/// The media type before the parameters, in lower case, and the parameter `version`; the error is in Go's words.
+fn media_type(header: &str) -> Result<(String, String), &'static str> {
     let token = |text: &str| {
         !text.is_empty()
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
-    let mut pieces = header.split(';');
-    let base = pieces.next()?.trim();
-    let (kind, subkind) = base.split_once('/').unwrap_or((base, "x"));
-    if !token(kind) || !token(subkind) {
-        return None;
+    let (base, mut rest) = header.split_once(';').unwrap_or((header, ""));
+    let base = base.trim().to_ascii_lowercase();
+    let (kind, subkind) = base.split_once('/').unwrap_or((&base, "x"));
+    if base.is_empty() {
+        return Err("mime: no media type");
     }
-    for (i, piece) in pieces.clone().enumerate() {
-        let piece = piece.trim();
-        if piece.is_empty() && i + 1 == pieces.clone().count() {
+    if !token(kind) {
+        return Err("mime: expected slash after first token");
+    }
+    if !token(subkind) {
+        return Err("mime: expected token after slash");
+    }
+    const INVALID: &str = "mime: invalid media parameter";
+    let mut seen: Vec<(String, String)> = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
             break;
         }
-        let (name, value) = piece.split_once('=')?;
-        if !token(name.trim()) || value.trim().is_empty() {
-            return None;
+        let (name, after) = rest.split_once('=').ok_or(INVALID)?;
+        let name = name.trim().to_ascii_lowercase();
+        if !token(&name) {
+            return Err(INVALID);
+        }
+        let (value, after) = match after.trim_start().strip_prefix('"') {
+            Some(quoted) => quoted_text(quoted).ok_or(INVALID)?,
+            None => {
+                let after = after.trim_start();
+                let end = after.find(|c: char| c == ';' || c.is_whitespace());
+                let (value, after) = after.split_at(end.unwrap_or(after.len()));
+                if !token(value) {
+                    return Err(INVALID);
+                }
+                (value.to_string(), after)
+            }
+        };
+        if seen
+            .iter()
+            .any(|(known, other)| *known == name && *other != value)
+        {
+            return Err("mime: duplicate parameter name");
+        }
+        seen.push((name, value));
+        rest = match after.trim_start() {
+            "" => "",
+            after => after.strip_prefix(';').ok_or(INVALID)?,
+        };
+    }
+    let version = seen.into_iter().find(|(name, _)| name == "version");
+    Ok((base, version.map(|(_, value)| value).unwrap_or_default()))
+}
+
+/// What stands before the closing quote, unescaped, and the rest behind it.
+fn quoted_text(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            other => value.push(other),
         }
     }
-    Some(base.to_ascii_lowercase())
+    None
 }
 
 /// One alternative of an `Accept` header.
@@ -241,8 +305,14 @@ pub fn negotiate(accept: &str, offered: &[Protocol]) -> (Protocol, Escaping) {
             {
                 Protocol::PrometheusProto
             }
-            "text/plain" if version == "1.0.0" => Protocol::PrometheusText1_0_0,
-            "text/plain" if matches!(version, "" | "0.0.4") => Protocol::PrometheusText0_0_4,
+            "text/plain"
+                if version == "1.0.0" && offered.contains(&Protocol::PrometheusText1_0_0) =>
+            {
+                Protocol::PrometheusText1_0_0
+            }
+            "text/plain" if matches!(version, "" | "0.0.4" | "1.0.0") => {
+                Protocol::PrometheusText0_0_4
+            }
             "application/openmetrics-text" if version == "1.0.0" => Protocol::OpenMetricsText1_0_0,
             "application/openmetrics-text" if matches!(version, "" | "0.0.1") => {
                 Protocol::OpenMetricsText0_0_1
@@ -287,7 +357,7 @@ mod tests {
     fn what_a_scraper_asks_for() {
         assert_eq!(
             accept_header(&DEFAULT_PROTOCOLS, Escaping::AllowUtf8),
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.7,application/openmetrics-text;version=0.0.1;q=0.6,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.3"
         );
     }
 
@@ -348,12 +418,34 @@ mod tests {
             (
                 "text/plain; nonsense",
                 None,
-                Err(FormatError::Unparsable("text/plain; nonsense".into())),
+                Err(FormatError::Unparsable(
+                    "text/plain; nonsense".into(),
+                    "mime: invalid media parameter",
+                )),
             ),
             (
                 "text/ plain",
                 None,
-                Err(FormatError::Unparsable("text/ plain".into())),
+                Err(FormatError::Unparsable(
+                    "text/ plain".into(),
+                    "mime: expected token after slash",
+                )),
+            ),
+            (
+                "text/plain; a=1; a=2",
+                None,
+                Err(FormatError::Unparsable(
+                    "text/plain; a=1; a=2".into(),
+                    "mime: duplicate parameter name",
+                )),
+            ),
+            ("Text/Plain; a=\"x;\\\"=\"; version=9", None, Ok(Text)),
+            (
+                "application/openmetrics-text; version=2.0.0",
+                None,
+                Err(FormatError::OpenMetrics2(
+                    "application/openmetrics-text; version=2.0.0".into(),
+                )),
             ),
         ] {
             assert_eq!(response_format(header, fallback), want, "{header}");

@@ -11,7 +11,7 @@ use model::labels::{Labels, is_valid_label_name_legacy, is_valid_metric_name_leg
 use model::{Exemplar, MetricType};
 
 use crate::entry::{Entry, ParseError};
-use crate::float::{canonical_nan, push_openmetrics_float};
+use crate::float::push_openmetrics_float;
 use crate::quote;
 use crate::scan::{self, Flavour};
 
@@ -266,10 +266,12 @@ impl Decoder {
             return Ok(());
         }
         let shown = quote::go(name);
+        let name_bytes = name;
         let name = std::str::from_utf8(name)
             .ok()
             .filter(|name| !name.is_empty());
         let Some(name) = name else {
+            let shown = String::from_utf8_lossy(name_bytes);
             return Err(refused(format!("invalid metric name: {shown}")));
         };
         let Ok(help) = std::str::from_utf8(help) else {
@@ -456,7 +458,7 @@ impl Decoder {
                 exemplars,
                 start,
             }));
-            if !self.options.always_classic {
+            if !self.options.always_classic || buckets.is_empty() {
                 return Ok(());
             }
         }
@@ -495,11 +497,8 @@ impl Decoder {
         start: Option<i64>,
     ) -> Result<(), ParseError> {
         let series = self.series(name, ending, metric, extra)?;
-        let value = StoredValue::Float(if value.is_nan() {
-            canonical_nan()
-        } else {
-            value
-        });
+        // A NaN keeps its bits, as upstream's does: a page in this format can bring staleness markers.
+        let value = StoredValue::Float(value);
         let timestamp = metric.timestamp;
         self.out.items.push(Stored::Sample(StoredSample {
             series,

@@ -386,7 +386,8 @@ fn readable(raw: &[u8]) -> Cow<'_, str> {
 /// Bucket bounds and quantiles in the one spelling that storage knows, so that `le="1"` and `le="1.0"` are one series.
 pub(crate) fn canonical(kind: MetricType, name: &str, value: &str) -> Option<String> {
     let float = match kind {
-        MetricType::Histogram | MetricType::GaugeHistogram => name == BUCKET_LABEL,
+        // Not those of gauge histograms, which upstream's parsers leave as they are.
+        MetricType::Histogram => name == BUCKET_LABEL,
         MetricType::Summary => name == QUANTILE_LABEL,
         _ => false,
     };

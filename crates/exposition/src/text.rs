@@ -19,6 +19,7 @@ pub struct TextParser<'a> {
     scan: Scan<'a>,
     series: &'a [u8],
     kind: MetricType,
+    negative_times: bool,
 }
 
 impl<'a> TextParser<'a> {
@@ -28,7 +29,14 @@ impl<'a> TextParser<'a> {
             scan: Scan::new(body, Flavour::Text),
             series: &[],
             kind: MetricType::Unknown,
+            negative_times: false,
         }
+    }
+
+    /// Takes times before 1970, too: upstream's reader of files does, its scraper does not.
+    pub fn with_negative_times(mut self) -> TextParser<'a> {
+        self.negative_times = true;
+        self
     }
 
     /// The next entry; `None` at the body's end. After an error nothing sensible follows.
@@ -130,7 +138,12 @@ impl<'a> TextParser<'a> {
                 scan.at += 1;
                 return Ok(None);
             }
-            Some(b'-') if scan.input.get(from + 1).is_some_and(u8::is_ascii_digit) => scan.at += 1,
+            Some(b'-')
+                if self.negative_times
+                    && scan.input.get(from + 1).is_some_and(u8::is_ascii_digit) =>
+            {
+                scan.at += 1;
+            }
             Some(b'0'..=b'9') => {}
             Some(_) => return Err(scan.invalid("expected timestamp or new record")),
         }

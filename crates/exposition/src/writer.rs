@@ -15,9 +15,22 @@ use crate::float::{push_float, push_integer, push_openmetrics_float, push_unsign
 pub fn write_text(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
     let writer = Writer {
         openmetrics: false,
+        as_given: false,
         escaping,
     };
     for family in sorted(families) {
+        writer.family(family, out);
+    }
+}
+
+/// The same with families, metrics and labels in the order that they have.
+pub fn write_text_as_given(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
+    let writer = Writer {
+        openmetrics: false,
+        as_given: true,
+        escaping,
+    };
+    for family in families.iter().filter(|f| !f.metrics.is_empty()) {
         writer.family(family, out);
     }
 }
@@ -26,6 +39,7 @@ pub fn write_text(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u
 pub fn write_openmetrics(families: &[MetricFamily], escaping: Escaping, out: &mut Vec<u8>) {
     let writer = Writer {
         openmetrics: true,
+        as_given: false,
         escaping,
     };
     for family in sorted(families) {
@@ -54,6 +68,8 @@ pub fn metric_order(a: &Metric, b: &Metric) -> std::cmp::Ordering {
 
 struct Writer {
     openmetrics: bool,
+    /// Nothing is sorted.
+    as_given: bool,
     escaping: Escaping,
 }
 
@@ -86,11 +102,11 @@ impl Writer {
             .metrics
             .iter()
             .all(|m| m.labels.is_sorted_by(|a, b| a.0 < b.0));
-        if ordered
+        let in_order = ordered
             && family
                 .metrics
-                .is_sorted_by(|a, b| metric_order(a, b).is_le())
-        {
+                .is_sorted_by(|a, b| metric_order(a, b).is_le());
+        if self.as_given || in_order {
             for metric in &family.metrics {
                 self.metric(name, metric, out);
             }
@@ -151,6 +167,20 @@ impl Writer {
                     self.whole(*count, metric, out);
                 }
                 self.sum_and_count(name, metric, *sum, *count, out);
+            }
+            MetricValue::ClassicFloat {
+                buckets,
+                sum,
+                count,
+            } => {
+                for (bound, cumulative) in buckets {
+                    self.series(name, "_bucket", metric, Some(("le", *bound)), out);
+                    self.float(*cumulative, metric, out);
+                }
+                self.series(name, "_sum", metric, None, out);
+                self.float(*sum, metric, out);
+                self.series(name, "_count", metric, None, out);
+                self.float(*count, metric, out);
             }
             // No text can say it.
             MetricValue::NativeFloat(_) => {}

@@ -484,7 +484,9 @@ fn split_host_port(text: &str) -> Option<(&str, &str)> {
 /// `a.b.c:1` to `a:1`; addresses stay.
 fn strip_domain(text: &str) -> String {
     let (host, port) = split_host_port(text).map_or((text, None), |(h, p)| (h, Some(p)));
-    if host.parse::<std::net::IpAddr>().is_ok() {
+    // The zone of an address may have dots, too.
+    let address = host.split('%').next().unwrap_or(host);
+    if address.parse::<std::net::IpAddr>().is_ok() {
         return text.to_string();
     }
     let first = host.split('.').next().unwrap_or(host);

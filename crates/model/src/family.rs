@@ -68,6 +68,15 @@ pub enum MetricValue {
         /// The same observations in native buckets; only protobuf shows them.
         native: Option<Box<crate::Histogram>>,
     },
+    /// Histogram with classic buckets of counts that need not be whole, such as those of a rate.
+    ClassicFloat {
+        /// Upper bounds with cumulative counts, `+Inf` the last of them.
+        buckets: Vec<(f64, f64)>,
+        /// Sum of observations.
+        sum: f64,
+        /// Count of observations.
+        count: f64,
+    },
     /// Histogram with native buckets of float counts alone; only protobuf shows it.
     NativeFloat(std::sync::Arc<crate::FloatHistogram>),
     /// Summary.

@@ -21,6 +21,7 @@ use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::ext::ReasonPhrase;
 use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
 };
@@ -102,10 +103,14 @@ impl Direct {
         }
     }
 
-    /// Whether `uri` can be asked for here: an address with a host and without credentials.
+    /// Whether `uri` can be asked for here: an address with a host that needs no decoding, and without
+    /// credentials.
     pub(crate) fn takes(uri: &Uri) -> bool {
         let known = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
-        known && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
+        known
+            && uri
+                .authority()
+                .is_some_and(|a| !a.as_str().contains(['@', '%']))
     }
 
     /// Asks for `uri`, which it [takes](Direct::takes), over a kept connection or a new one.
@@ -153,7 +158,10 @@ impl Direct {
         let mut connector = self.connector.clone();
         poll_fn(|context| connector.poll_ready(context)).await?;
         let stream = connector.call(uri.clone()).await?;
-        let (sender, connection) = http1::handshake(stream).await?;
+        // Header names as Go's client writes them, for servers that forget that case does not matter.
+        let mut protocol = http1::Builder::new();
+        protocol.title_case_headers(true);
+        let (sender, connection) = protocol.handshake(stream).await?;
         let driver = Driver {
             connection: Some(connection),
             bell: Arc::default(),
@@ -250,6 +258,11 @@ impl Wake for Bell {
 impl DirectAnswer {
     pub(crate) fn head(&self) -> (http::StatusCode, &HeaderMap) {
         (self.response.status(), self.response.headers())
+    }
+
+    /// The words after the status, where they are not the usual ones.
+    pub(crate) fn said(&self) -> Option<&ReasonPhrase> {
+        self.response.extensions().get()
     }
 
     /// The next part of the body; none at its end.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use configfile::http_client::HttpClientConfig;
+use hyper::ext::ReasonPhrase;
 use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use thiserror::Error;
@@ -49,6 +50,15 @@ pub enum FetchError {
     /// The library's client failed.
     #[error(transparent)]
     Transport(TransportError),
+    /// The same for an address that a redirection led to.
+    #[error("{error}")]
+    Redirected {
+        /// The last address.
+        url: String,
+        /// What went wrong there.
+        #[source]
+        error: TransportError,
+    },
     /// A connection of our own failed.
     #[error(transparent)]
     Direct(Box<dyn std::error::Error + Send + Sync>),
@@ -68,6 +78,18 @@ impl Fetched {
         match &self.0 {
             Way::Direct(answer) => answer.head().0,
             Way::Library(answer) => answer.status(),
+        }
+    }
+
+    /// The words after the status, as the server says them.
+    pub fn reason(&self) -> String {
+        let said = match &self.0 {
+            Way::Direct(answer) => answer.said(),
+            Way::Library(answer) => answer.extensions().get::<ReasonPhrase>(),
+        };
+        match said {
+            Some(said) => String::from_utf8_lossy(said.as_bytes()).into_owned(),
+            None => self.status().canonical_reason().unwrap_or("").to_string(),
         }
     }
 
@@ -178,8 +200,17 @@ impl HttpClient {
                 return Ok(Fetched(Way::Direct(answer)));
             }
         }
-        let request = self.client()?.get(url).headers(headers);
-        let answer = request.send().await.map_err(without_url)?;
+        let request = self.client()?.get(url).headers(headers).build();
+        let request = request.map_err(without_url)?;
+        let first = request.url().clone();
+        let answer = self.client()?.execute(request).await;
+        let answer = answer.map_err(|error| match error.url() {
+            Some(last) if *last != first => FetchError::Redirected {
+                url: last.to_string(),
+                error: error.without_url(),
+            },
+            _ => without_url(error),
+        })?;
         Ok(Fetched(Way::Library(answer)))
     }
 

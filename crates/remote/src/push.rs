@@ -121,7 +121,7 @@ fn each_sample(
         match &metric.value {
             MetricValue::Single(value) => put("", None, *value),
             // Text, which is what is pushed, has none.
-            MetricValue::NativeFloat(_) => {}
+            MetricValue::ClassicFloat { .. } | MetricValue::NativeFloat(_) => {}
             MetricValue::Summary {
                 quantiles,
                 sum,

@@ -1,5 +1,6 @@
 //! A rule of either kind, and how it fares.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -72,8 +73,8 @@ pub struct RuleView {
     pub name: String,
     /// The expression, printed.
     pub query: String,
-    /// The rule's labels as written.
-    pub labels: Labels,
+    /// The rule's labels as written, empty ones too.
+    pub labels: BTreeMap<String, String>,
     /// How it fares.
     pub health: Health,
     /// What went wrong at the last evaluation.
@@ -238,7 +239,7 @@ impl Runner {
         RuleView {
             name: self.rule.kind.name().to_string(),
             query: self.query.expr().to_string(),
-            labels: labels_of(&self.rule.labels),
+            labels: self.rule.labels.iter().cloned().collect(),
             health: status.health,
             last_error: status.last_error,
             evaluation_time: status.took,

@@ -11,6 +11,8 @@
 
 use hashbrown::HashTable;
 use storage::SeriesRef;
+
+use crate::untimed::Untimed;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The series of one target.
@@ -31,6 +33,8 @@ pub struct SeriesCache {
     seen: usize,
     /// Lines seen in the last successful scrape.
     seen_before: usize,
+    /// Exemplars that pages show again.
+    pub(crate) untimed: Untimed,
 }
 
 #[derive(Clone, Copy)]
@@ -265,6 +269,7 @@ impl SeriesCache {
         self.lines.retain(|line| line.scrape == scrape);
         self.lengths.shrink_to_fit();
         self.lines.shrink_to_fit();
+        self.untimed.clear();
         self.place_all();
         true
     }

@@ -66,11 +66,12 @@ pub struct Line<'a> {
 }
 
 impl Classic {
-    /// A `# TYPE` line. Gives the histogram that ends with it.
-    pub fn family(&mut self, name: &str, kind: MetricType) -> Option<Converted> {
+    /// A `# TYPE` line. Gives the histogram that ends with it. `gauges`: gauge histograms are turned into others, too,
+    /// which upstream does with those of protobuf only.
+    pub fn family(&mut self, name: &str, kind: MetricType, gauges: bool) -> Option<Converted> {
         let done = self.finish();
         self.family.clear();
-        if matches!(kind, MetricType::Histogram | MetricType::GaugeHistogram) {
+        if kind == MetricType::Histogram || gauges && kind == MetricType::GaugeHistogram {
             self.family.push_str(name);
         }
         done
@@ -82,15 +83,18 @@ impl Classic {
         }
         match name.strip_prefix(self.family.as_str())? {
             "_bucket" => Some(Part::Bucket),
-            "_sum" | "_gsum" => Some(Part::Sum),
-            "_count" | "_gcount" => Some(Part::Count),
+            "_sum" => Some(Part::Sum),
+            "_count" => Some(Part::Count),
             _ => None,
         }
     }
 
-    /// Whether a line with this name belongs to a histogram.
-    pub fn takes(&self, name: &str) -> bool {
-        self.part(name).is_some()
+    /// Whether a line with these labels belongs to a histogram. A bucket without a bound does not.
+    pub fn takes(&self, labels: &Labels) -> bool {
+        match self.part(labels.metric_name()) {
+            Some(Part::Bucket) => bound(labels).is_some(),
+            part => part.is_some(),
+        }
     }
 
     /// Takes a line that belongs to a histogram. Gives the histogram that ends with it, which is one of other labels.
@@ -116,7 +120,7 @@ impl Classic {
             Part::Sum => self.sum = Some(line.value),
             Part::Count => self.count = Some(line.value),
             Part::Bucket => {
-                let bound = line.labels.get("le").and_then(model::number::parse_float);
+                let bound = bound(line.labels);
                 if self.buckets.len() >= MAX_BUCKETS {
                     self.too_many = true;
                 } else if let Some(bound) = bound {
@@ -206,6 +210,12 @@ impl Classic {
     }
 }
 
+/// The upper bound of a bucket, where its labels have one.
+fn bound(labels: &Labels) -> Option<f64> {
+    let bound = labels.get("le").and_then(model::number::parse_float)?;
+    (!bound.is_nan()).then_some(bound)
+}
+
 fn build(finite: &[(f64, f64)], count: f64, sum: f64) -> Native {
     let bounds: Arc<[f64]> = finite.iter().map(|(bound, _)| *bound).collect();
     let cumulative = finite.iter().map(|(_, count)| *count).chain([count]);
@@ -280,7 +290,7 @@ mod tests {
     fn feed(lines: &[(&str, &str, f64)]) -> Vec<Converted> {
         let mut classic = Classic::default();
         let mut done: Vec<Converted> = Vec::new();
-        done.extend(classic.family("h", MetricType::Histogram));
+        done.extend(classic.family("h", MetricType::Histogram, false));
         for (name, le, value) in lines {
             let labels = Labels::from_pairs([("__name__", *name), ("le", le), ("a", "b")]);
             let line = Line {
@@ -317,6 +327,31 @@ mod tests {
         assert_eq!(h.positive_spans.len(), 2);
         let done = feed(&[("h_bucket", "1", 0.5), ("h_bucket", "+Inf", 1.5)]);
         assert!(matches!(&done[0].value, Ok(Native::Float(h)) if h.count == 1.5));
+    }
+
+    #[test]
+    fn what_belongs_to_a_histogram() {
+        let mut classic = Classic::default();
+        let takes = |classic: &Classic, name: &str, le: &str| {
+            classic.takes(&Labels::from_pairs([("__name__", name), ("le", le)]))
+        };
+        classic.family("h", MetricType::Histogram, false);
+        assert!(takes(&classic, "h_bucket", "1") && takes(&classic, "h_count", ""));
+        for (name, le) in [
+            ("h_bucket", ""),
+            ("h_bucket", "wide"),
+            ("h_bucket", "NaN"),
+            ("h_gcount", ""),
+            ("h", ""),
+            ("g_sum", ""),
+        ] {
+            assert!(!takes(&classic, name, le), "{name} {le}");
+        }
+        // Only protobuf's gauge histograms are turned into others.
+        classic.family("h", MetricType::GaugeHistogram, false);
+        assert!(!takes(&classic, "h_bucket", "1"));
+        classic.family("h", MetricType::GaugeHistogram, true);
+        assert!(takes(&classic, "h_bucket", "1"));
     }
 
     #[test]

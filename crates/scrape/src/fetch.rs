@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use configfile::scrape::{NameEscaping, ScrapeConfig, ScrapeProtocol};
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::body::{DEFAULT_LIMIT, Limited, Refusal, Room, SHARED_LIMIT, Share};
-use crate::transport_error::describe;
+use crate::transport_error::{describe, of_body};
 
 /// Why there is no page.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -24,12 +25,18 @@ pub enum FetchError {
     /// No connection, no answer in time, or something in between; the text tells.
     #[error("{0}")]
     Transport(String),
-    /// The timeout has passed.
+    /// The timeout has passed before there was an answer.
     #[error("Get {url:?}: context deadline exceeded")]
     Timeout {
         /// What was asked for.
         url: String,
     },
+    /// The timeout has passed while the body came in.
+    #[error("context deadline exceeded")]
+    BodyTimeout,
+    /// The body ends before its end.
+    #[error("unexpected EOF")]
+    Torn,
     /// An answer other than 200.
     #[error("server returned HTTP status {0}")]
     Status(String),
@@ -135,6 +142,7 @@ impl HttpFetch {
         url: &str,
         timeout: Duration,
         mut body: Vec<u8>,
+        answered: &AtomicBool,
     ) -> Result<Page, FetchError> {
         body.clear();
         let mut headers = self.headers.clone();
@@ -145,23 +153,25 @@ impl HttpFetch {
         let transport = |e: net::http_client::FetchError| {
             FetchError::Transport(match e {
                 net::http_client::FetchError::Client(e) => e.to_string(),
+                net::http_client::FetchError::Redirected { url, error } => {
+                    describe(&url, &error, self.direct)
+                }
                 e => describe(url, &e, self.direct),
             })
         };
         let mut response = self.client.fetch(url, headers).await.map_err(transport)?;
+        answered.store(true, Ordering::Relaxed);
         let status = response.status();
         if status.as_u16() != 200 {
-            let reason = status.canonical_reason().unwrap_or("");
-            return Err(FetchError::Status(
-                format!("{} {reason}", status.as_u16()).trim_end().into(),
-            ));
+            let reason = response.reason();
+            return Err(FetchError::Status(format!("{} {reason}", status.as_u16())));
         }
         let content_type = response.header("content-type").to_string();
         let gzip = response
             .header("content-encoding")
             .eq_ignore_ascii_case("gzip");
         let mut sink = Sink::new(gzip, Limited::new(body, self.body_limit, &self.room));
-        while let Some(part) = response.chunk().await.map_err(transport)? {
+        while let Some(part) = response.chunk().await.map_err(|e| of_body(&e))? {
             sink.take(&part)?;
         }
         let (body, share) = sink.finish()?.finish();
@@ -214,15 +224,21 @@ fn fault(error: std::io::Error, refusal: Option<Refusal>) -> FetchError {
         Some(Refusal::Limit) => FetchError::BodyTooLarge,
         Some(Refusal::Default) => FetchError::BodyWithoutEnd,
         Some(Refusal::Shared) => FetchError::NoRoom,
-        None => FetchError::Gzip(error.to_string()),
+        None if error.kind() == std::io::ErrorKind::UnexpectedEof => FetchError::Torn,
+        None => FetchError::Gzip(match error.to_string() {
+            text if text.contains("header") => "invalid header".into(),
+            text => text,
+        }),
     }
 }
 
 impl Fetch for HttpFetch {
     fn fetch<'a>(&'a self, url: &'a str, timeout: Duration, buffer: Vec<u8>) -> Fetching<'a> {
         Box::pin(async move {
-            match tokio::time::timeout(timeout, self.get(url, timeout, buffer)).await {
+            let answered = AtomicBool::new(false);
+            match tokio::time::timeout(timeout, self.get(url, timeout, buffer, &answered)).await {
                 Ok(result) => result,
+                Err(_) if answered.load(Ordering::Relaxed) => Err(FetchError::BodyTimeout),
                 Err(_) => Err(FetchError::Timeout {
                     url: url.to_string(),
                 }),
@@ -355,7 +371,23 @@ mod tests {
             Duration::from_millis(500),
         )
         .await;
-        assert!(matches!(slow, Err(FetchError::Timeout { .. })));
+        assert!(matches!(slow, Err(FetchError::BodyTimeout)));
+        let silent = fetch_within("", Vec::new(), Duration::from_millis(300)).await;
+        assert!(matches!(silent, Err(FetchError::Timeout { .. })));
+        let odd = fetch(
+            "",
+            b"HTTP/1.1 599 No Idea\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        )
+        .await;
+        assert_eq!(
+            odd.expect_err("599").to_string(),
+            "server returned HTTP status 599 No Idea"
+        );
+        let none = fetch("", b"HTTP/1.1 599\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        assert_eq!(
+            none.expect_err("599").to_string(),
+            "server returned HTTP status 599 "
+        );
         let limit = "  body_size_limit: 100B\n";
         let bomb = fetch(
             limit,
@@ -379,7 +411,12 @@ mod tests {
             reply("content-encoding: gzip\r\n", &gzip(b"b 2\n")[..12]),
         )
         .await;
-        assert!(matches!(torn, Err(FetchError::Gzip(_))));
+        assert_eq!(torn.expect_err("torn").to_string(), "unexpected EOF");
+        let plain = fetch("", reply("content-encoding: gzip\r\n", b"it is not that")).await;
+        assert_eq!(
+            plain.expect_err("no gzip").to_string(),
+            "gzip: invalid header"
+        );
         let refused = fetcher("")
             .fetch("http://127.0.0.1:1/", Duration::from_secs(5), Vec::new())
             .await;

@@ -136,7 +136,8 @@ pub fn ingest(
         over_limit: false,
         classic: histograms.convert_classic.then(Classic::default),
         family: String::new(),
-        fault: None,
+        over_buckets: false,
+        exemplars_gone: false,
     };
     let result = run.body(body, format, metadata);
     if result.is_ok() {
@@ -172,8 +173,10 @@ struct Run<'a> {
     classic: Option<Classic>,
     /// The family of the last `# TYPE` line, where its metadata is of use.
     family: String,
-    /// The first fault of a series. After it the rest is only counted, so that totals are right.
-    fault: Option<IngestError>,
+    /// A histogram is too large: as with the sample limit, the rest is only counted, so that totals are right.
+    over_buckets: bool,
+    /// The exemplars of the line at hand have gone to the histogram that it is turned into.
+    exemplars_gone: bool,
 }
 
 /// The sample that a parser is at.
@@ -311,10 +314,10 @@ impl Run<'_> {
         if let Some(done) = self.classic.as_mut().and_then(Classic::finish) {
             self.converted(done, format == Format::Protobuf, metadata)?;
         }
-        match self.fault.take() {
-            Some(fault) => Err(fault),
-            None if self.over_limit => Err(IngestError::SampleLimit),
-            None => Ok(()),
+        match (self.over_limit, self.over_buckets) {
+            (true, _) => Err(IngestError::SampleLimit),
+            (false, true) => Err(IngestError::BucketLimit),
+            (false, false) => Ok(()),
         }
     }
 
@@ -405,7 +408,11 @@ impl Run<'_> {
                     self.family.clear();
                     self.family.push_str(&name);
                 }
-                if let Some(done) = self.classic.as_mut().and_then(|c| c.family(&name, kind)) {
+                if let Some(done) = self
+                    .classic
+                    .as_mut()
+                    .and_then(|c| c.family(&name, kind, strict))
+                {
                     return self.converted(done, strict, metadata);
                 }
             }
@@ -428,21 +435,23 @@ impl Run<'_> {
         strict: bool,
         metadata: &mut TargetMetadata,
     ) -> Result<(), IngestError> {
-        if self.classic.is_some() && self.collect(timestamp, value, line, strict, metadata)? {
-            return Ok(());
+        let mut collected = false;
+        if self.classic.is_some() {
+            collected = self.collect(timestamp, value, line, strict, metadata)?;
+            if collected && !self.histograms.always_scrape_classic {
+                return Ok(());
+            }
         }
         self.counts.scraped += 1;
-        self.sample(
-            series,
-            known,
-            timestamp,
-            Value::Float(value),
-            line,
-            metadata,
-        )
+        // As with upstream, whose protobuf parser gives them to both.
+        self.exemplars_gone = collected && !strict;
+        let value = Value::Float(value);
+        let stored = self.sample(series, known, timestamp, value, line, metadata);
+        self.exemplars_gone = false;
+        stored
     }
 
-    /// Collects a line of a classic histogram; whether that is all to do with it.
+    /// Collects a line of a classic histogram; whether it is one.
     fn collect(
         &mut self,
         timestamp: Option<i64>,
@@ -455,7 +464,7 @@ impl Run<'_> {
             return Ok(false);
         };
         let labels = line.labels();
-        if !classic.takes(labels.metric_name()) {
+        if !classic.takes(&labels) {
             return Ok(false);
         }
         let (exemplars, start) = (line.exemplars(), line.start());
@@ -468,7 +477,7 @@ impl Run<'_> {
         if let Some(done) = classic.line(&part, exemplars) {
             self.converted(done, strict, metadata)?;
         }
-        Ok(!self.histograms.always_scrape_classic)
+        Ok(true)
     }
 
     /// A histogram made of classic lines. `strict`: lines that make none fail the scrape.
@@ -482,8 +491,7 @@ impl Run<'_> {
             Ok(native) => native,
             Err(reason) if strict => {
                 let text = format!("classic histogram {}: {reason}", done.labels);
-                self.fault.get_or_insert(IngestError::Series(text));
-                return Ok(());
+                return Err(IngestError::Series(text));
             }
             Err(reason) => {
                 tracing::debug!(component = "scrape manager", series = %done.labels, reason, "Classic histogram is not converted");
@@ -505,31 +513,8 @@ impl Run<'_> {
         )
     }
 
-    /// Appends a sample, or remembers the fault of its series.
-    #[inline]
+    /// Appends a sample. A fault of its series ends the scrape; what limits refuse is counted.
     fn sample(
-        &mut self,
-        text: &[u8],
-        known: Option<LineHash>,
-        timestamp: Option<i64>,
-        value: Value<'_>,
-        line: &mut impl Described,
-        metadata: &mut TargetMetadata,
-    ) -> Result<(), IngestError> {
-        if self.fault.is_some() {
-            return Ok(());
-        }
-        match self.store(text, known, timestamp, value, line, metadata) {
-            Err(fault @ IngestError::Storage(_)) => Err(fault),
-            Err(fault) => {
-                self.fault = Some(fault);
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    fn store(
         &mut self,
         text: &[u8],
         known: Option<LineHash>,
@@ -569,8 +554,11 @@ impl Run<'_> {
         let fitting;
         let value = match value {
             Value::Native(native) => {
-                let fit = self.rules.native_limits.fit(native);
-                fitting = fit.ok_or(IngestError::BucketLimit)?;
+                let Some(fit) = self.rules.native_limits.fit(native) else {
+                    self.over_buckets = true;
+                    return Ok(());
+                };
+                fitting = fit;
                 Value::Native(&fitting)
             }
             float => float,
@@ -593,7 +581,7 @@ impl Run<'_> {
         match appended {
             Ok(()) => {
                 let is_native = matches!(value, Value::Native(_));
-                if line.has_exemplars() {
+                if line.has_exemplars() && !self.exemplars_gone {
                     self.exemplars(series, time, is_native, line);
                 }
                 if self.rules.store_metadata {
@@ -603,7 +591,10 @@ impl Run<'_> {
             Err(AppendError::OutOfOrder) => self.left_out.out_of_order += 1,
             Err(AppendError::DuplicateTimestamp(_)) => self.left_out.duplicate += 1,
             Err(AppendError::OutOfBounds | AppendError::TooOld) => self.left_out.out_of_bounds += 1,
-            Err(fault) => return Err(IngestError::Storage(fault)),
+            Err(fault) => {
+                self.counts.post_relabel -= 1;
+                return Err(IngestError::Storage(fault));
+            }
         }
         Ok(())
     }
@@ -674,15 +665,16 @@ impl Run<'_> {
 
     fn exemplars(&mut self, series: SeriesRef, time: i64, is_native: bool, line: &impl Described) {
         for mut exemplar in line.exemplars() {
-            if exemplar.timestamp.is_none() && is_native {
+            let untimed = exemplar.timestamp.is_none();
+            if untimed && (is_native || self.cache.untimed.is_known(series, &exemplar)) {
                 continue;
             }
             exemplar.timestamp.get_or_insert(time);
             // An exemplar is never a reason to lose a sample.
-            if self.appender.append_exemplar(series, &exemplar)
-                == Err(AppendError::OutOfOrderExemplar)
-            {
-                self.left_out.exemplars_out_of_order += 1;
+            match self.appender.append_exemplar(series, &exemplar) {
+                Ok(()) if untimed => self.cache.untimed.remember(series, &exemplar),
+                Err(AppendError::OutOfOrderExemplar) => self.left_out.exemplars_out_of_order += 1,
+                _ => {}
             }
         }
     }

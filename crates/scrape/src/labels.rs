@@ -66,7 +66,8 @@ fn merge(
 
 /// Checks the limits on labels; the error is upstream's text.
 pub fn check_limits(labels: &Labels, limits: &ScrapeLimits) -> Result<(), String> {
-    let metric = || -> String { labels.metric_name().chars().take(50).collect() };
+    let short = |text: &str| -> String { text.chars().take(50).collect() };
+    let metric = || short(labels.metric_name());
     if limits.labels > 0 {
         let count = labels.len() as u64;
         if count > limits.labels {
@@ -84,16 +85,19 @@ pub fn check_limits(labels: &Labels, limits: &ScrapeLimits) -> Result<(), String
         let length = name.len() as u64;
         if limits.label_name_length > 0 && length > limits.label_name_length {
             return Err(format!(
-                "label_name_length_limit exceeded (metric: {}, label name: {name}, length: {length}, limit: {})",
+                "label_name_length_limit exceeded (metric: {}, label name: {}, length: {length}, limit: {})",
                 metric(),
+                short(name),
                 limits.label_name_length
             ));
         }
         let length = value.len() as u64;
         if limits.label_value_length > 0 && length > limits.label_value_length {
             return Err(format!(
-                "label_value_length_limit exceeded (metric: {}, label name: {name}, value: {value:?}, length: {length}, limit: {})",
+                "label_value_length_limit exceeded (metric: {}, label name: {}, value: {:?}, length: {length}, limit: {})",
                 metric(),
+                short(name),
+                short(value),
                 limits.label_value_length
             ));
         }
@@ -104,6 +108,14 @@ pub fn check_limits(labels: &Labels, limits: &ScrapeLimits) -> Result<(), String
 /// The labels of a series that the server reports about a target.
 pub fn of_report(name: &str, target: &Labels) -> Labels {
     let mut builder = LabelsBuilder::new(target);
+    for (label, _) in target {
+        // Upstream moves a label of the report itself out of the way, which has none. What stays of that is that an
+        // `exported_x` of the target's own gives way to its `x`, where that comes later in order.
+        let moved = format!("exported_{label}");
+        if moved.as_str() < label {
+            builder.del(moved);
+        }
+    }
     builder.set(METRIC_NAME, name);
     builder.build()
 }
@@ -159,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn reports_carry_the_labels_of_the_target() {
+        let target = set(&[
+            ("exported_a", "1"),
+            ("a", "2"),
+            ("exported_zone", "3"),
+            ("zone", "4"),
+        ]);
+        assert_eq!(
+            of_report("up", &target).to_string(),
+            r#"{__name__="up", a="2", exported_a="1", zone="4"}"#
+        );
+    }
+
+    #[test]
     fn limits_read_like_upstream() {
         let labels = set(&[("__name__", "m"), ("abc", "defgh")]);
         let limit = |change: fn(&mut ScrapeLimits)| {
@@ -178,6 +204,18 @@ mod tests {
         assert_eq!(
             limit(|l| l.label_value_length = 4),
             Err("label_value_length_limit exceeded (metric: m, label name: abc, value: \"defgh\", length: 5, limit: 4)".into())
+        );
+        let long = set(&[("__name__", &"m".repeat(60))]);
+        let limits = ScrapeLimits {
+            label_value_length: 59,
+            ..ScrapeLimits::default()
+        };
+        let m = "m".repeat(50);
+        assert_eq!(
+            check_limits(&long, &limits),
+            Err(format!(
+                "label_value_length_limit exceeded (metric: {m}, label name: __name__, value: \"{m}\", length: 60, limit: 59)"
+            ))
         );
     }
 }

@@ -21,6 +21,7 @@ pub mod report;
 pub mod schedule;
 pub mod target;
 mod transport_error;
+mod untimed;
 pub mod worker;
 
 pub use manager::Manager;

@@ -205,6 +205,7 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
         return Err(format!("{address:?} is not a valid hostname"));
     }
     let (interval, timeout) = times(relabelled)?;
+    let histograms = histograms_of(relabelled, config)?;
     let mut all = LabelsBuilder::new(relabelled);
     for (name, _) in relabelled {
         if name.starts_with(META_PREFIX) {
@@ -217,7 +218,6 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
     let all = all.build();
     let labels = all.filtered(|name| !name.starts_with(RESERVED_PREFIX));
     let url = url_of(&all, config);
-    let histograms = histograms_of(relabelled, config);
     let status = Mutex::default();
     Ok(Target {
         discovered,
@@ -232,18 +232,29 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
 }
 
 /// The job's choices, or what relabelling made of them.
-fn histograms_of(labels: &Labels, config: &ScrapeConfig) -> HistogramChoices {
-    let choice = |label: &str, default: bool| match labels.get(label) {
-        Some("true") => true,
-        Some("false") => false,
-        _ => default,
+fn histograms_of(labels: &Labels, config: &ScrapeConfig) -> Result<HistogramChoices, String> {
+    let choice = |label: &str, what: &str, default: bool| match labels.get(label) {
+        None => Ok(default),
+        // The words that Go takes for a bool.
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some(other) => Err(format!(
+            "error parsing {what}: strconv.ParseBool: parsing {other:?}: invalid syntax"
+        )),
     };
     let of_job = config.histograms;
-    HistogramChoices {
-        scrape_native: choice(SCRAPE_NATIVE, of_job.scrape_native),
-        always_scrape_classic: choice(ALWAYS_CLASSIC, of_job.always_scrape_classic),
-        convert_classic: choice(CONVERT_CLASSIC, of_job.convert_classic),
-    }
+    let (convert, always) = (of_job.convert_classic, of_job.always_scrape_classic);
+    let convert_what = "convert classic histograms to nhcb";
+    let always_what = "always scrape classic histograms";
+    Ok(HistogramChoices {
+        convert_classic: choice(CONVERT_CLASSIC, convert_what, convert)?,
+        always_scrape_classic: choice(ALWAYS_CLASSIC, always_what, always)?,
+        scrape_native: choice(
+            SCRAPE_NATIVE,
+            "scrape native histograms",
+            of_job.scrape_native,
+        )?,
+    })
 }
 
 fn times(labels: &Labels) -> Result<(i64, i64), String> {
@@ -293,7 +304,7 @@ fn url_of(all: &Labels, config: &ScrapeConfig) -> String {
                 .map(move |value| format!("{}={}", escape(name), escape(value)))
         })
         .collect();
-    let path = all.get(METRICS_PATH).unwrap_or("");
+    let path = escape_but(all.get(METRICS_PATH).unwrap_or(""), IN_PATHS);
     let slash = if path.is_empty() || path.starts_with('/') {
         ""
     } else {
@@ -302,14 +313,31 @@ fn url_of(all: &Labels, config: &ScrapeConfig) -> String {
     let mut url = format!(
         "{}://{}{slash}{path}",
         all.get(SCHEME).unwrap_or("http"),
-        all.get(ADDRESS).unwrap_or("")
+        escape_but(all.get(ADDRESS).unwrap_or(""), IN_HOSTS),
     );
     if !query.is_empty() {
-        // A path may bring a query of its own.
-        url.push(if path.contains('?') { '&' } else { '?' });
+        url.push('?');
         url.push_str(&query.join("&"));
     }
     url
+}
+
+/// What Go leaves as it is in the host of a URL.
+const IN_HOSTS: &[u8] = b"!$&'()*+,;=:[]<>\"";
+/// What Go leaves as it is in the path of a URL. A question mark is not among them: a path brings no parameters.
+const IN_PATHS: &[u8] = b"!$&'()*+,;=:@/[]";
+
+/// Escapes all but letters, digits, `-_.~` and `kept`.
+fn escape_but(text: &str, kept: &[u8]) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || kept.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// Query escaping as Go's `url.QueryEscape`.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::fetch::FetchError;
+
 const LOOKUP: &str = "failed to lookup address information: ";
 const NO_NAME: &str = "name or service not known";
 
@@ -14,6 +16,12 @@ pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> Strin
     // The innermost says what happened; the connector's own tells that it happened before there was a connection.
     let what = chain.last().map_or(String::new(), ToString::to_string);
     let what = what.split(" (os error").next().unwrap_or("").to_lowercase();
+    if let Some(words) = in_go(&what) {
+        return format!("Get {url:?}: {words}");
+    }
+    if let Some(port) = bad_port(url) {
+        return format!("Get {url:?}: dial tcp: address {port}: invalid port");
+    }
     let told = |begin: &str| {
         chain
             .iter()
@@ -26,6 +34,52 @@ pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> Strin
     };
     let what = what.replace(LOOKUP, "").replace(NO_NAME, "no such host");
     format!("Get {url:?}: {place}{what}")
+}
+
+/// What went wrong while a body came in.
+pub fn of_body(error: &(dyn Error + 'static)) -> FetchError {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    let what = innermost.to_string();
+    let lower = what.to_lowercase();
+    if lower.contains("end of file before") || lower.contains("connection closed before") {
+        return FetchError::Torn;
+    }
+    FetchError::Transport(match lower.contains("chunk size") {
+        true => "invalid byte in chunk length".into(),
+        false => what,
+    })
+}
+
+/// What libraries here say, in the words of Go's.
+fn in_go(what: &str) -> Option<&'static str> {
+    const WORDS: [(&str, &str); 6] = [
+        ("connection closed before message completed", "EOF"),
+        (
+            "received corrupt message of type invalidcontenttype",
+            "tls: first record does not look like a TLS handshake",
+        ),
+        (
+            "invalid peer certificate: unknownissuer",
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+        ),
+        ("invalid http version parsed", MALFORMED),
+        ("url scheme is not allowed", "unsupported protocol scheme"),
+        ("too many redirects", "stopped after 10 redirects"),
+    ];
+    let found = WORDS.iter().find(|(ours, _)| what.starts_with(ours));
+    found.map(|(_, words)| *words)
+}
+
+const MALFORMED: &str = "net/http: HTTP/1.x transport connection broken: malformed HTTP response";
+
+/// A port that is none.
+fn bad_port(url: &str) -> Option<&str> {
+    let (_, port) = authority(url).rsplit_once(':')?;
+    let number = port.bytes().all(|b| b.is_ascii_digit()) && !port.is_empty();
+    (number && port.parse::<u16>().is_err()).then_some(port)
 }
 
 /// Host and port as the URL has them.
@@ -60,6 +114,33 @@ fn address(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_people_know() {
+        let told = |text: &str, url: &str| describe(url, &std::io::Error::other(text), true);
+        for (ours, theirs) in [
+            ("connection closed before message completed", "EOF"),
+            (
+                "invalid peer certificate: UnknownIssuer",
+                "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            ),
+            ("too many redirects", "stopped after 10 redirects"),
+            ("something else", "something else"),
+        ] {
+            assert_eq!(
+                told(ours, "http://h/"),
+                format!("Get \"http://h/\": {theirs}")
+            );
+        }
+        assert_eq!(
+            told("failed", "http://h:99999/"),
+            "Get \"http://h:99999/\": dial tcp: address 99999: invalid port"
+        );
+        let torn = std::io::Error::other("end of file before message length reached");
+        assert_eq!(of_body(&torn), FetchError::Torn);
+        let chunks = std::io::Error::other("invalid chunk size line: missing size digit");
+        assert_eq!(of_body(&chunks).to_string(), "invalid byte in chunk length");
+    }
 
     #[test]
     fn addresses_of_urls() {

@@ -264,7 +264,10 @@ impl Ingestion {
                 let ingested = self.ingest(&page, memory, &mut *batch);
                 self.around.buffers.give(page.body);
                 self.count(&ingested);
-                (ingested.counts, ingested.result.err().map(|e| describe(&e)))
+                (
+                    ingested.counts,
+                    ingested.result.err().map(|e| self.told(&e)),
+                )
             }
             Err(fault) => (Counts::default(), Some(fault.to_string())),
         };
@@ -291,6 +294,16 @@ impl Ingestion {
                 .observe(took.as_secs_f64());
         }
         self.note(error, report.duration_seconds);
+    }
+
+    /// The error as the target shows it. Where on the page it is goes to the log, because a page can be long.
+    fn told(&self, error: &IngestError) -> String {
+        if let IngestError::Parse { line, message } = error
+            && *line > 0
+        {
+            tracing::debug!(component = "scrape manager", scrape_pool = %self.rules.job, target = %self.target.url, line, err = %message, "Append failed");
+        }
+        error.to_string()
     }
 
     fn ingest(&self, page: &Page, memory: &mut Memory, batch: &mut dyn Appender) -> Ingested {
@@ -393,13 +406,5 @@ impl Ingestion {
             last_scrape: Some(self.time),
             last_duration: duration,
         };
-    }
-}
-
-/// Parse errors say where, because a page can be long.
-fn describe(error: &IngestError) -> String {
-    match error {
-        IngestError::Parse { line, message } if *line > 0 => format!("{message} (line {line})"),
-        error => error.to_string(),
     }
 }

@@ -32,7 +32,7 @@ pub enum AppendError {
     #[error("{0}")]
     InvalidLabels(String),
     /// A histogram that contradicts itself.
-    #[error("invalid histogram: {0}")]
+    #[error("{0}")]
     InvalidHistogram(String),
     /// Native histograms are switched off.
     #[error("native histograms are disabled")]

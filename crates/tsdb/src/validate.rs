@@ -53,7 +53,10 @@ fn custom(bounds: &[f64], spans: &[Span]) -> Result<(), String> {
 
 struct Shape<'a> {
     schema: i32,
-    zero: bool,
+    /// Whether there are observations in the zero bucket.
+    zero_count: bool,
+    /// Whether the zero bucket is wider than a point.
+    zero_threshold: bool,
     positive: (&'a [Span], usize),
     negative: (&'a [Span], usize),
     bounds: Option<&'a [f64]>,
@@ -71,18 +74,19 @@ fn shape(h: Shape<'_>) -> Result<(), String> {
         }
         CUSTOM_BUCKETS_SCHEMA => {
             custom(h.bounds.unwrap_or_default(), h.positive.0)?;
-            if !h.zero {
-                return Err(
-                    "custom buckets: must have zero count and zero threshold of 0".to_owned(),
-                );
-            }
-            if !h.negative.0.is_empty() || h.negative.1 > 0 {
-                return Err("custom buckets: must not have negative buckets".to_owned());
+            let rest = [
+                (h.zero_count, "have zero count of 0"),
+                (h.zero_threshold, "have zero threshold of 0"),
+                (!h.negative.0.is_empty(), "not have negative spans"),
+                (h.negative.1 > 0, "not have negative buckets"),
+            ];
+            if let Some((_, rule)) = rest.iter().find(|(broken, _)| *broken) {
+                return Err(format!("custom buckets: must {rule}"));
             }
         }
         other => {
             return Err(format!(
-                "schema {other}: histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 for custom buckets"
+                "histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 for custom buckets, got schema {other}"
             ));
         }
     }
@@ -96,7 +100,8 @@ pub(crate) fn integer(h: &Histogram) -> Result<(), String> {
     }
     shape(Shape {
         schema: h.schema,
-        zero: h.zero_count == 0 && h.zero_threshold == 0.0,
+        zero_count: h.zero_count != 0,
+        zero_threshold: h.zero_threshold != 0.0,
         positive: (&h.positive_spans, h.positive_buckets.len()),
         negative: (&h.negative_spans, h.negative_buckets.len()),
         bounds: h.custom_values.as_deref(),
@@ -139,7 +144,8 @@ pub(crate) fn float(h: &FloatHistogram) -> Result<(), String> {
     }
     shape(Shape {
         schema: h.schema,
-        zero: h.zero_count == 0.0 && h.zero_threshold == 0.0,
+        zero_count: h.zero_count != 0.0,
+        zero_threshold: h.zero_threshold != 0.0,
         positive: (&h.positive_spans, h.positive_buckets.len()),
         negative: (&h.negative_spans, h.negative_buckets.len()),
         bounds: h.custom_values.as_deref(),

@@ -58,7 +58,7 @@ fn a_bad_target_costs_its_own_scrape_and_nothing_else() {
             "garbage",
             target(|stream, _| say(stream, "200 OK", b"\x00\xff\x1b{{{ 1 2 3\n")),
             "",
-            "(line 1)",
+            "expected a valid start token",
         ),
         (
             "torn",
@@ -68,7 +68,7 @@ fn a_bad_target_costs_its_own_scrape_and_nothing_else() {
                 );
             }),
             "",
-            "Get \"http://",
+            "unexpected EOF",
         ),
         (
             "nohttp",

@@ -123,7 +123,11 @@ impl<'a> Message<'a> {
 
     /// The native histogram, with empty buckets left out.
     pub(super) fn native(self, gauge: bool) -> Result<Native, String> {
-        let float = self.sample_count_float > 0.0 || self.zero_count_float > 0.0;
+        // Float buckets tell, too: all counts may be zero, as those of a rate are.
+        let float = self.sample_count_float > 0.0
+            || self.zero_count_float > 0.0
+            || !self.positive.counts.is_empty()
+            || !self.negative.counts.is_empty();
         self.positive.check("positive", float)?;
         self.negative.check("negative", float)?;
         let reset_hint = if gauge {

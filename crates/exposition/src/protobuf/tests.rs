@@ -346,7 +346,7 @@ fn what_is_refused() {
     let nameless = message(|m| put_bytes(m, 4, b""));
     let mut body = vec![nameless.len() as u8];
     body.extend_from_slice(&nameless);
-    assert_eq!(shown(&body, NATIVE), "invalid metric name: \"\"");
+    assert_eq!(shown(&body, NATIVE), "invalid metric name: ");
     assert_eq!(shown(b"", NATIVE), "");
     assert_eq!(shown(b"\x03\x0a\x01h", NATIVE), ""); // no metrics, nothing to show
 }
@@ -365,4 +365,40 @@ proptest! {
         body.truncate(length - cut % length);
         shown(&body, BOTH);
     }
+}
+
+#[test]
+fn a_histogram_of_float_buckets_may_be_all_zero() {
+    let span = message(|m| put_uint(m, 2, 1));
+    let flat = message(|m| {
+        put_double(m, 6, 0.5);
+        put_bytes(m, 12, &span);
+        put_double(m, 14, 0.0);
+    });
+    let got = shown(&histogram_body(&flat, 4), NATIVE);
+    assert!(got.ends_with("{__name__=\"h\"} float 0 0 []\n"), "{got}");
+}
+
+#[test]
+fn staleness_markers_come_through() {
+    let marker = message(|m| put_double(m, 1, model::sample::stale_nan()));
+    let metric = message(|m| put_bytes(m, 2, &marker));
+    let family = message(|m| {
+        put_bytes(m, 1, b"g");
+        put_uint(m, 3, 1);
+        put_bytes(m, 4, &metric);
+    });
+    let body = message(|m| {
+        wire::put_varint(m, family.len() as u64);
+        m.extend_from_slice(&family);
+    });
+    let body = ProtobufBody::decode(&body, NATIVE).expect("a page");
+    let mut entries = body.entries();
+    while let Some(entry) = entries.next() {
+        if let ProtobufEntry::Plain(Entry::Series { value, .. }) = entry {
+            assert!(model::sample::is_stale_nan(value));
+            return;
+        }
+    }
+    panic!("no sample");
 }

@@ -103,6 +103,21 @@ fn write_metric(
             }
             7
         }
+        MetricValue::ClassicFloat {
+            buckets,
+            sum,
+            count,
+        } => {
+            put_double(inner, 4, *count);
+            put_double(inner, 2, *sum);
+            for (bound, cumulative) in buckets {
+                let mut message = Vec::with_capacity(20);
+                put_double(&mut message, 4, *cumulative);
+                put_double(&mut message, 2, *bound);
+                put_bytes(inner, 3, &message);
+            }
+            7
+        }
         MetricValue::NativeFloat(histogram) => {
             write_native_float(histogram, inner);
             7

@@ -53,7 +53,7 @@ go_gc_duration_seconds{quantile="0"} 4.9351e-05
 go_gc_duration_seconds{quantile="0.25",} 7.424100000000001e-05
 
   go_gc_duration_seconds {  quantile = "0.5" , a="b" }   8.3835e-05 	 1234
-go_gc_duration_seconds_count 99 -5
+go_gc_duration_seconds_count 99 5
 nolabels{} +Inf
 # HELP
 # HELP x
@@ -71,7 +71,7 @@ COMMENT #comment without blank
 {__name__="go_gc_duration_seconds", quantile="0.0"} 0.000049351
 {__name__="go_gc_duration_seconds", quantile="0.25"} 0.00007424100000000001
 {__name__="go_gc_duration_seconds", a="b", quantile="0.5"} 0.000083835 @1234
-{__name__="go_gc_duration_seconds_count"} 99 @-5
+{__name__="go_gc_duration_seconds_count"} 99 @5
 {__name__="nolabels"} inf
 COMMENT # HELP
 HELP x ""
@@ -95,6 +95,10 @@ fn errors_say_what_upstream_says() {
         (
             "a",
             r#"expected value after metric, got "\n" ("INVALID") while parsing: "a\n""#,
+        ),
+        (
+            "a 1 -5\n",
+            r#"expected timestamp or new record, got "-" ("INVALID") while parsing: "a 1 -""#,
         ),
         (
             "a{b='c'} 1\n",

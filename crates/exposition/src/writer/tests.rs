@@ -156,3 +156,28 @@ fn our_parsers_read_what_we_write() {
     assert_eq!(first, second);
     assert_eq!(first.len(), 14);
 }
+
+#[test]
+fn counts_that_are_not_whole_are_shown_as_they_are() {
+    let mut family = MetricFamily::new("rate", "", MetricType::Histogram);
+    family.metrics.push(Metric {
+        labels: vec![("z".into(), "1".into()), ("a".into(), "2".into())],
+        value: MetricValue::ClassicFloat {
+            buckets: vec![(0.5, 0.25), (f64::INFINITY, 1.5)],
+            sum: 3.0,
+            count: 1.5,
+        },
+        timestamp_ms: Some(7),
+    });
+    let mut out = Vec::new();
+    write_text_as_given(&[family.clone()], Escaping::AllowUtf8, &mut out);
+    let want = "# TYPE rate histogram\nrate_bucket{z=\"1\",a=\"2\",le=\"0.5\"} 0.25 7\nrate_bucket{z=\"1\",a=\"2\",le=\"+Inf\"} 1.5 7\nrate_sum{z=\"1\",a=\"2\"} 3 7\nrate_count{z=\"1\",a=\"2\"} 1.5 7\n";
+    assert_eq!(String::from_utf8_lossy(&out), want);
+    let mut sorted = Vec::new();
+    write_text(&[family], Escaping::AllowUtf8, &mut sorted);
+    let sorted = String::from_utf8_lossy(&sorted);
+    assert!(
+        sorted.contains("rate_count{a=\"2\",z=\"1\"} 1.5 7\n"),
+        "{sorted}"
+    );
+}

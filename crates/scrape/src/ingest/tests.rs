@@ -186,7 +186,8 @@ fn relabelling_and_limits() {
     let mut bench = Bench::new("  label_limit: 3\n");
     let over = bench.scrape(1000, "a{x=\"1\"} 1\nb 2\n");
     assert!(matches!(over.result, Err(IngestError::LabelLimit(_))));
-    assert_eq!(over.counts.scraped, 2);
+    // What cannot be stored ends the scrape, other than limits on how much there may be.
+    assert_eq!((over.counts.scraped, over.counts.post_relabel), (1, 0));
 }
 
 #[test]
@@ -232,6 +233,25 @@ fn exemplars_and_metadata() {
         (&*known[0].0, known[0].1.kind.as_str(), &*known[0].1.help),
         ("c", "counter", "Counts.")
     );
+}
+
+#[test]
+fn an_exemplar_that_is_shown_again_is_stored_once() {
+    let mut bench = Bench::new("");
+    let mut page = |time: i64, exemplar: &str| {
+        let body = format!("# TYPE c counter\nc_total 1 # {exemplar}\n# EOF\n");
+        let done = bench.scrape_as(time, &body, Format::OpenMetrics);
+        assert_eq!(done.result, Ok(()));
+        let series = &bench.storage.dump()[0].0;
+        let exemplars = bench.storage.exemplars(series);
+        exemplars.iter().map(|e| e.timestamp).collect::<Vec<_>>()
+    };
+    assert_eq!(page(1000, "{t=\"x\"} 0.5"), [Some(1000)]);
+    assert_eq!(page(2000, "{t=\"x\"} 0.5"), [Some(1000)]);
+    assert_eq!(page(3000, "{t=\"x\"} 0.6"), [Some(1000), Some(3000)]);
+    let last = [Some(1000), Some(3000), Some(4000)];
+    assert_eq!(page(4000, "{t=\"y\"} 0.6"), last);
+    assert_eq!(page(5000, "{t=\"y\"} 0.6"), last);
 }
 
 #[test]

@@ -52,6 +52,30 @@ fn labels_and_url() {
 }
 
 #[test]
+fn what_a_url_cannot_hold_is_escaped() {
+    let url = |labels: &[(&str, &str)]| kept(labels, "").url;
+    assert_eq!(
+        url(&[("__address__", "h:1"), ("__metrics_path__", "/p?x=y#z")]),
+        "http://h:1/p%3Fx=y%23z"
+    );
+    assert_eq!(
+        url(&[("__address__", "é b:1"), ("__metrics_path__", "/é %20")]),
+        "http://%C3%A9%20b:1/%C3%A9%20%2520"
+    );
+    assert_eq!(
+        url(&[("__address__", "[::1]:9"), ("__metrics_path__", "/a:b@c")]),
+        "http://[::1]:9/a:b@c"
+    );
+    let words = [
+        ("__address__", "h"),
+        ("__scrape_native_histograms__", "T"),
+        ("__convert_classic_histograms_to_nhcb__", "0"),
+    ];
+    let histograms = kept(&words, "  convert_classic_histograms_to_nhcb: true\n").histograms;
+    assert!(histograms.scrape_native && !histograms.convert_classic);
+}
+
+#[test]
 fn relabelling_may_drop_and_change() {
     let drop = "  relabel_configs: [{source_labels: [own], regex: x, action: drop}]\n";
     let Outcome::Drop(labels) = one(&[("__address__", "h"), ("own", "x")], drop) else {
@@ -85,6 +109,16 @@ fn faults_read_like_upstream() {
     assert_eq!(
         fault(&[("__address__", "h"), ("__scrape_interval__", "0s")], ""),
         "scrape interval cannot be 0"
+    );
+    assert_eq!(
+        fault(
+            &[
+                ("__address__", "h"),
+                ("__scrape_native_histograms__", "maybe")
+            ],
+            ""
+        ),
+        "error parsing scrape native histograms: strconv.ParseBool: parsing \"maybe\": invalid syntax"
     );
 }
 

@@ -54,6 +54,7 @@ impl Site {
         let value = |m: &model::Metric| match &m.value {
             model::MetricValue::Single(v) => *v,
             model::MetricValue::NativeFloat(histogram) => histogram.count,
+            model::MetricValue::ClassicFloat { count, .. } => *count,
             model::MetricValue::Histogram { count, .. } => *count as f64,
             model::MetricValue::Summary { count, .. } => *count as f64,
         };
