@@ -6,6 +6,7 @@
 pub mod alerting;
 pub mod decode;
 pub mod http_client;
+pub mod json;
 mod otlp;
 pub mod print;
 pub mod prometheus;
@@ -13,6 +14,7 @@ pub mod relabel;
 pub mod remote;
 pub mod rule_tests;
 pub mod rules;
+pub mod scalar;
 pub mod scrape;
 pub mod sd;
 pub mod sd_dns;

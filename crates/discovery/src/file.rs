@@ -120,7 +120,15 @@ fn version_of(path: &Path) -> Option<Version> {
 fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
     let shown = path.display().to_string();
-    let groups = configfile::sd::parse_target_file(&text).map_err(|e| e.to_string())?;
+    let is_json = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let read = if is_json {
+        configfile::sd::parse_json_target_file(&text)
+    } else {
+        configfile::sd::parse_target_file(&text)
+    };
+    let groups = read.map_err(|e| e.to_string())?;
     Ok(groups
         .iter()
         .enumerate()

@@ -119,10 +119,8 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn parse(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, String> {
-    // JSON proper first, so that faults are told in its terms; the reader of target files takes it from there.
-    serde_json::from_slice::<Vec<serde_json::Value>>(body).map_err(|e| e.to_string())?;
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
-    let groups = configfile::sd::parse_target_file(text).map_err(|e| e.to_string())?;
+    let groups = configfile::sd::parse_json_target_file(text).map_err(|e| e.to_string())?;
     Ok(groups
         .iter()
         .enumerate()
