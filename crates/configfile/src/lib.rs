@@ -23,7 +23,7 @@ pub mod sd_vendor;
 pub mod secret;
 pub mod size;
 mod tracing;
-mod url;
+pub mod url;
 pub mod web;
 pub mod yaml;
 

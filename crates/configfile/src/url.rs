@@ -14,6 +14,11 @@ pub fn check(url: &str) -> Result<(), String> {
         return refuse("missing protocol scheme".into());
     }
     let Some((_, rest)) = url.split_once("://") else {
+        // `host:9090` has the scheme `host`; what begins with a digit has none, and then no colon before a slash.
+        let first = url.split('/').next().unwrap_or("");
+        if url.starts_with(|c: char| !c.is_ascii_alphabetic()) && first.contains(':') {
+            return refuse("first path segment in URL cannot contain colon".into());
+        }
         return match bad_escape(url) {
             Some(escape) => refuse(format!("invalid URL escape {}", go_quote(escape))),
             None => Ok(()),
@@ -99,6 +104,7 @@ mod tests {
             told("http://u:pass@h:bad/x"),
             "parse \"http://u:xxxxx@h:bad/x\": invalid port \":bad\" after host"
         );
+        assert!(told("127.0.0.1:9").ends_with("first path segment in URL cannot contain colon"));
         assert_eq!(told(":a"), "parse \":a\": missing protocol scheme");
         assert!(told("http://a b/").ends_with("invalid character \" \" in host name"));
         assert!(told("http://[::1/").ends_with("missing ']' in host"));

@@ -259,8 +259,13 @@ fn read_headers(node: &Node, faults: &mut Faults) -> Result<Vec<(String, String)
             return Err(ConfigError::at(
                 key.line,
                 format!(
-                    "invalid value for {}. Expected one of: {allowed:?}, but got: {text:?}",
-                    key.name
+                    "invalid value for {}. Expected one of: [{}], but got: {text:?}",
+                    key.name,
+                    allowed
+                        .iter()
+                        .map(|word| format!("{word:?}"))
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 ),
             ));
         }

@@ -9,28 +9,28 @@ use configfile::scrape::ScrapeConfig;
 use configfile::sd::{SdConfig, StaticConfig};
 use discovery::TargetGroup;
 use discovery::glob::matching;
-use flags::{Flag, Program, Values};
-use model::duration::{format_duration, parse_duration};
+use flags::{Command, Flag, Takes, Values};
+use model::duration::{format_duration, parse_go_duration};
 use model::labels::go_quote;
 use scrape::target::{Outcome as TargetOutcome, targets_of};
 
 use super::check_rules::{Checked, RuleChecks, check_file};
-use super::{Outcome, os_text, read_flags, usage};
+use super::{GlobalFlags, Outcome, os_text};
 use crate::load::{include_jobs, load_main, refuse_what_is_not_carried_out};
 
-const CONFIG: Program = Program {
-    name: "promtool check config",
+pub const CONFIG: Command = Command {
+    path: "check config",
     about: "Check if the config files are valid or not.",
     flags: &[
         Flag::switch(
             "syntax-only",
             false,
-            "Only check the config file syntax, ignoring file and content validation referenced in the config.",
+            "Only check the config file syntax, ignoring file and content validation referenced in the config",
         ),
         Flag::value(
             "lint",
             "duplicate-rules",
-            "Linting checks to apply: all, duplicate-rules, none, too-long-scrape-interval.",
+            "Linting checks to apply to the rules/scrape configs specified in the config. Available options are: all, duplicate-rules, none, too-long-scrape-interval. Use --lint=none to disable linting",
         ),
         Flag::switch(
             "lint-fatal",
@@ -40,19 +40,16 @@ const CONFIG: Program = Program {
         Flag::switch(
             "ignore-unknown-fields",
             false,
-            "Ignore unknown fields in the rule groups read by the config files.",
+            "Ignore unknown fields in the rule groups read by the config files. This is useful when you want to extend rule files with custom metadata. Ensure that those fields are removed before loading them into the Prometheus server as it performs strict checks by default.",
         ),
         Flag::switch(
             "agent",
             false,
             "Check config file for Prometheus in Agent mode.",
         ),
-        Flag::value(
-            "query.lookback-delta",
-            "5m",
-            "The server's maximum query lookback duration.",
-        ),
-        Flag::words("config-files", "The config files to check."),
+        Flag::words("config-files", "The config files to check.")
+            .required()
+            .takes(Takes::File),
     ],
 };
 
@@ -66,7 +63,7 @@ struct Lints {
 
 impl Lints {
     /// Reads `--lint`; what is not known is told on standard output.
-    fn read(values: &Values, lookback: i64, out: &mut String) -> Lints {
+    fn read(values: &Values, global: &GlobalFlags, lookback: i64, out: &mut String) -> Lints {
         let options: Vec<&str> = values.text("lint").split(',').collect();
         let none = options.contains(&"none");
         let too_long = options
@@ -78,31 +75,20 @@ impl Lints {
             .collect();
         Lints {
             lookback: if too_long && !none { lookback } else { 0 },
-            rules: RuleChecks::read(&rules.join(","), values, out),
+            rules: RuleChecks::read(&rules.join(","), values, global, out),
             fatal: values.switch("lint-fatal"),
         }
     }
 }
 
 /// `promtool check config FILES...`
-pub fn config(arguments: &[String]) -> Outcome {
-    let values = match read_flags(&CONFIG, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
-    let lookback = match parse_duration(values.text("query.lookback-delta")) {
-        Ok(lookback) => lookback,
-        Err(error) => return usage(&format!("--query.lookback-delta: {error}")),
-    };
+pub fn config(values: &Values, global: &GlobalFlags) -> Outcome {
+    let lookback = parse_go_duration(values.text("query.lookback-delta"));
+    let lookback = lookback.map_or(0, |lookback| lookback.as_millis());
+    let lookback = i64::try_from(lookback).unwrap_or(i64::MAX);
     let files = values.list("config-files");
-    if files.is_empty() {
-        return usage("required argument 'config-files' not provided, try --help");
-    }
-    if let Some(missing) = files.iter().find(|file| !Path::new(file).exists()) {
-        return usage(&format!("path '{missing}' does not exist, try --help"));
-    }
     let mut outcome = Outcome::printed(String::new());
-    let lints = Lints::read(&values, lookback, &mut outcome.out);
+    let lints = Lints::read(values, global, lookback, &mut outcome.out);
     let (agent, syntax_only) = (values.switch("agent"), values.switch("syntax-only"));
     let (mut failed, mut advised) = (false, false);
     for file in &files {

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
 
 use configfile::rules::{RuleFile, RuleFileOptions};
-use flags::{Flag, Program, Values};
+use flags::{Command, Flag, Takes, Values};
 use model::labels::go_quote;
 
-use super::{Outcome, read_flags, usage};
+use super::{GlobalFlags, Outcome};
 use crate::load::unread;
 
-const RULES: Program = Program {
-    name: "promtool check rules",
+pub const RULES: Command = Command {
+    path: "check rules",
     about: "Check if the rule files are valid or not.",
     flags: &[
         Flag::value(
@@ -33,7 +32,8 @@ const RULES: Program = Program {
         Flag::words(
             "rule-files",
             "The rule files to check, default is read from standard input.",
-        ),
+        )
+        .takes(Takes::File),
     ],
 };
 
@@ -51,7 +51,7 @@ pub struct RuleChecks {
 
 impl RuleChecks {
     /// Reads the options of `--lint`; what is not known is told on standard output.
-    pub fn read(lint: &str, values: &Values, out: &mut String) -> RuleChecks {
+    pub fn read(lint: &str, values: &Values, global: &GlobalFlags, out: &mut String) -> RuleChecks {
         let mut duplicates = false;
         for option in lint.split(',').filter(|_| !lint.is_empty()) {
             match option {
@@ -67,6 +67,7 @@ impl RuleChecks {
             duplicates,
             reading: RuleFileOptions {
                 ignore_unknown_fields: values.switch("ignore-unknown-fields"),
+                parser: global.parser(),
                 ..RuleFileOptions::default()
             },
         }
@@ -85,17 +86,10 @@ pub enum Checked {
 }
 
 /// `promtool check rules [FILES...]`
-pub fn rules(arguments: &[String], input: &mut dyn Read) -> Outcome {
-    let values = match read_flags(&RULES, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
+pub fn rules(values: &Values, global: &GlobalFlags, input: &mut dyn Read) -> Outcome {
     let files = values.list("rule-files");
-    if let Some(missing) = files.iter().find(|file| !Path::new(file).exists()) {
-        return usage(&format!("path '{missing}' does not exist, try --help"));
-    }
     let mut outcome = Outcome::printed(String::new());
-    let checks = RuleChecks::read(values.text("lint"), &values, &mut outcome.out);
+    let checks = RuleChecks::read(values.text("lint"), values, global, &mut outcome.out);
     let mut results = Vec::new();
     if files.is_empty() {
         outcome.out.push_str("Checking standard input\n");
