@@ -232,6 +232,19 @@ fn data_folders_are_listed_dumped_and_analyzed() {
             "opening the db dir: stat /nowhere: no such file or directory\n"
         )
     );
+    let analyzed = tool(&["tsdb", "analyze", "--match=temp", &data]);
+    assert!(
+        analyzed
+            .out
+            .contains("\nMatcher: temp\nLabel names: 2\nMatched series: 1\n"),
+        "{}",
+        analyzed.out
+    );
+    let unknown = tool(&["tsdb", "analyze", &data, "nope"]);
+    assert_eq!(
+        (unknown.code, unknown.err.as_str()),
+        (Some(1), "invalid block ID nope\n")
+    );
     if let Some(real) = peers::find("promtool") {
         // The real one does not open a folder without a log.
         std::fs::create_dir(folder.path().join("data/wal")).expect("made");

@@ -161,6 +161,38 @@ fn outputs_are_those_of_the_real_tool() {
 }
 
 #[test]
+fn wrong_tests_are_told_in_upstreams_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (tests, said) in [
+        (
+            "group_eval_order: [g, h, g]\n",
+            "  FAILED:\ngroup name repeated in evaluation order: g\n",
+        ),
+        (
+            "tests: [{name: t, alert_rule_test: [{eval_time: 5m}]}]\n",
+            "  FAILED:\nan item under alert_rule_test misses required attribute alertname at eval_time 5m (in TestGroup t)\n",
+        ),
+        (
+            "tests: [{start_timestamp: soon}]\n",
+            "  FAILED:\ncannot parse \"soon\" to a valid timestamp\n",
+        ),
+        (
+            "rule_files: [none.yml]\n",
+            "  WARNING: no file match pattern none.yml\n",
+        ),
+        (
+            "tests: a\n",
+            "  FAILED:\nyaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `a` into []main.testGroup\n",
+        ),
+    ] {
+        std::fs::write(folder.path().join("t.yml"), tests).expect("written");
+        let output = promtool(folder.path(), &["test", "rules", "t.yml"]);
+        assert_eq!(text(&output.stderr), said, "{tests}");
+        assert_eq!(output.status.success(), said.contains("WARNING"), "{tests}");
+    }
+}
+
+#[test]
 fn results_for_machines() {
     let folder = tempfile::tempdir().expect("a folder");
     let tests = "tests:\n- name: good <1>\n  promql_expr_test:\n  - {expr: '1', eval_time: 0, exp_samples: [{value: 1}]}\n- name: bad\n  promql_expr_test:\n  - {expr: '1', eval_time: 0, exp_samples: [{value: 2}]}\n";

@@ -71,7 +71,7 @@ pub fn rules(values: &Values, global: &GlobalFlags, now: i64) -> Outcome {
     for pattern in values.list("run").iter().filter(|p| !p.is_empty()) {
         match regex::Regex::new(pattern) {
             Ok(regex) => wanted.push(regex),
-            Err(error) => return usage(&format!("--run: {error}")),
+            Err(_) => return usage(&format!("--run: {pattern} is not a regular expression")),
         }
     }
     let options = Options {
@@ -141,7 +141,7 @@ fn test_file(
             continue;
         }
         let failures = match &rules {
-            Ok(rules) => run_test(&tests, test, rules, options, file, outcome),
+            Ok(rules) => run_test(&tests, test, rules, options, outcome),
             Err(messages) => messages.clone(),
         };
         report.cases.push(CaseReport {
@@ -155,7 +155,16 @@ fn test_file(
 fn read_tests(file: &str) -> Result<RuleTestFile, String> {
     let text =
         std::fs::read_to_string(file).map_err(|e| format!("open {file}: {}", os_text(&e)))?;
-    RuleTestFile::parse(&text).map_err(|e| e.to_string())
+    let tests = RuleTestFile::parse(&text).map_err(|e| e.to_string())?;
+    let order = &tests.group_eval_order;
+    let again = (1..order.len()).find(|at| order[..*at].contains(&order[*at]));
+    match again {
+        Some(at) => Err(format!(
+            "group name repeated in evaluation order: {}",
+            order[at]
+        )),
+        None => Ok(tests),
+    }
 }
 
 /// Rule files with their names as matched; a pattern that matches nothing is told of.
@@ -177,7 +186,7 @@ fn read_rules(
         let matched = matching_files(&pattern);
         if matched.is_empty() {
             outcome
-                .out
+                .err
                 .push_str(&format!("  WARNING: no file match pattern {pattern}\n"));
         }
         for path in matched {

@@ -125,7 +125,8 @@ pub fn analyze(values: &Values, tool: &Tool<'_>) -> Outcome {
         let block = Some(values.text("block id")).filter(|block| !block.is_empty());
         let block = blocks::pick_block(&tool.disk, &folder(values)?, block).map_err(failed)?;
         let extended = values.switch("extended");
-        let found = blocks::analyze(&block, &matchers, limit, extended).map_err(failed)?;
+        let mut found = blocks::analyze(&block, &matchers, limit, extended).map_err(failed)?;
+        found.matcher = values.text("match").to_string();
         Ok(Outcome::printed(found.to_string()))
     };
     analyzed().unwrap_or_else(|outcome| outcome)
