@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use env::system::{SystemDisk, random_seed};
+use flags::UsageError;
 use net::logging::{LogFormat, init, parse_level};
 use net::shutdown::{Shutdown, ShutdownTrigger, stop_signal};
-use prometheus::flags::{Command, ServerConfig, parse};
+use prometheus::flags::{Command, PROGRAM, ServerConfig, parse};
 use prometheus::server::Reloader;
 use prometheus::{Context, Server, ServerError};
 
@@ -19,10 +20,16 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         Ok(Command::Print(text)) => return exit::print(&text),
         Ok(Command::WrongMode(text)) => return exit::fail(3, &format!("{text}\n")),
         Err(error) => {
-            return exit::fail(
-                2,
-                &format!("Error parsing command line arguments: {error}\n"),
-            );
+            let told = format!("Error parsing command line arguments: {error}\n");
+            return match error {
+                UsageError::Shape(_) => {
+                    exit::fail(1, &format!("{told}prometheus: error: {error}\n"))
+                }
+                UsageError::Value(_) => {
+                    exit::print(&PROGRAM.usage());
+                    exit::fail(2, &told)
+                }
+            };
         }
     };
     start_logging(&config.log_level, &config.log_format);

@@ -52,6 +52,7 @@ const PROGRAM: Program = Program {
             "Output format of log messages. One of: [logfmt, json]",
         ),
     ],
+    commands: &[],
 };
 
 /// How often the table is made anew.

@@ -191,9 +191,19 @@ fn a_wrong_start_says_why() {
     let mut unknown = Command::new(TITAN);
     let (code, log) =
         Running::start(unknown.args(["prometheus", "--nope"])).end(Duration::from_secs(20));
+    assert_eq!(code, Some(1));
+    assert!(
+        log.starts_with("Error parsing command line arguments: unknown long flag '--nope'\n"),
+        "{log}"
+    );
+    let mut bad = Command::new(TITAN);
+    let bad = bad.args(["prometheus", "--query.timeout=soon"]);
+    let (code, log) = Running::start(bad).end(Duration::from_secs(20));
     assert_eq!(code, Some(2));
     assert!(
-        log.starts_with("Error parsing command line arguments: ") && log.contains("--nope"),
+        log.starts_with(
+            "Error parsing command line arguments: not a valid duration string: \"soon\""
+        ),
         "{log}"
     );
     folder.config("tracing: {endpoint: 'x:1'}\n");

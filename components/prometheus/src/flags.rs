@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use configfile::remote::WriteMessage;
-use flags::{Flag, Invocation, Program, UsageError, Values};
+use flags::{Flag, Invocation, Program, Takes, UsageError, Values};
 use model::duration::{format_duration, parse_duration};
 use scrape::options::ScrapeOptions;
 
@@ -19,6 +19,7 @@ pub const PROGRAM: Program = Program {
     name: "prometheus",
     about: "The Prometheus monitoring server",
     flags: FLAGS,
+    commands: &[],
 };
 
 const FLAGS: &[Flag] = &[
@@ -36,66 +37,63 @@ const FLAGS: &[Flag] = &[
         "config.auto-reload-interval",
         "30s",
         "How often to look for changed configuration files.",
-    ),
+    ).takes(Takes::Other),
     Flag::list(
         "web.listen-address",
         "0.0.0.0:9090",
         "Address to listen on for UI, API, and telemetry. Can be repeated.",
-    ),
+    ).takes(Takes::Other),
     Flag::switch(
         "auto-gomaxprocs",
         true,
         "Taken and without effect: threads follow the CPU quota.",
-    )
-    .hidden(),
+    ),
     Flag::switch(
         "auto-gomemlimit",
         true,
         "Taken and without effect: there is no garbage collector.",
-    )
-    .hidden(),
-    Flag::value("auto-gomemlimit.ratio", "0.9", "Taken and without effect.").hidden(),
+    ),
+    Flag::value("auto-gomemlimit.ratio", "0.9", "Taken and without effect.").takes(Takes::Other),
     Flag::value(
         "auto-gomemlimit.refresh-interval",
         "0s",
         "Taken and without effect.",
-    )
-    .hidden(),
+    ).takes(Takes::Other),
     Flag::value(
         "web.config.file",
         "",
         "Path to configuration file that can enable TLS or authentication.",
-    ),
+    ).placeholder("\"\""),
     Flag::value(
         "web.read-timeout",
         "5m",
         "Maximum duration before timing out read of the request, and closing idle connections.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "web.max-connections",
         "512",
         "Maximum number of simultaneous connections across all listeners.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "web.max-notifications-subscribers",
         "16",
         "Limits the maximum number of subscribers that can concurrently receive live notifications.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "web.external-url",
         "",
         "The URL under which Prometheus is externally reachable.",
-    ),
+    ).placeholder("<URL>"),
     Flag::value(
         "web.route-prefix",
         "",
         "Prefix for the internal routes of web endpoints. Defaults to path of --web.external-url.",
-    ),
+    ).placeholder("<path>"),
     Flag::value(
         "web.user-assets",
         "",
         "Path to static asset directory, available at /user.",
-    ),
+    ).placeholder("<path>"),
     Flag::switch(
         "web.enable-lifecycle",
         false,
@@ -115,7 +113,7 @@ const FLAGS: &[Flag] = &[
         "web.remote-write-receiver.accepted-protobuf-messages",
         "",
         "List of the remote write protobuf messages to accept.",
-    ),
+    ).placeholder("prometheus.WriteRequest..."),
     Flag::switch(
         "web.enable-otlp-receiver",
         false,
@@ -142,6 +140,12 @@ const FLAGS: &[Flag] = &[
         "Regex for CORS origin. It is fully anchored.",
     ),
     Flag::value(
+        "web.search.max-limit",
+        "10000",
+        "Taken and without effect: this build lacks the search API.",
+    )
+    .takes(Takes::Number),
+    Flag::value(
         "storage.tsdb.path",
         "data/",
         "Base path for metrics storage.",
@@ -150,12 +154,12 @@ const FLAGS: &[Flag] = &[
         "storage.tsdb.retention.time",
         "0s",
         "How long to retain samples in storage. 15d if neither this nor retention.size is set.",
-    ),
+    ).placeholder("STORAGE.TSDB.RETENTION.TIME"),
     Flag::value(
         "storage.tsdb.retention.size",
         "0B",
         "Maximum number of bytes that can be stored for blocks. A unit is required, such as 512MB.",
-    ),
+    ).placeholder("STORAGE.TSDB.RETENTION.SIZE"),
     Flag::switch(
         "storage.tsdb.no-lockfile",
         false,
@@ -165,13 +169,12 @@ const FLAGS: &[Flag] = &[
         "storage.tsdb.head-chunks-write-queue-size",
         "0",
         "Taken and without effect: chunks are written at once.",
-    )
-    .hidden(),
+    ).takes(Takes::Other),
     Flag::value(
         "storage.tsdb.delay-compact-file.path",
         "",
         "File with blocks that were uploaded; only those are compacted.",
-    ),
+    ).placeholder("\"\""),
     Flag::value(
         "storage.tsdb.min-block-duration",
         "2h",
@@ -236,52 +239,52 @@ const FLAGS: &[Flag] = &[
         "storage.remote.flush-deadline",
         "1m",
         "How long to wait flushing samples on shutdown or config reload.",
-    ),
+    ).placeholder("<duration>"),
     Flag::value(
         "storage.remote.read-sample-limit",
         "50000000",
         "Maximum overall number of samples to return via the remote read interface.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "storage.remote.read-concurrent-limit",
         "10",
         "Maximum number of concurrent remote read calls.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "storage.remote.read-max-bytes-in-frame",
         "1048576",
         "Maximum number of bytes in a single frame for streaming remote read.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "rules.alert.for-outage-tolerance",
         "1h",
         "Max time to tolerate outage for restoring \"for\" state of alert.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "rules.alert.for-grace-period",
         "10m",
         "Minimum duration between alert and restored \"for\" state.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "rules.alert.resend-delay",
         "1m",
         "Minimum amount of time to wait before resending an alert to Alertmanager.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "rules.max-concurrent-evals",
         "4",
         "Global concurrency limit for independent rules that can run concurrently.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "alertmanager.notification-queue-capacity",
         "10000",
         "The capacity of the queue for pending Alertmanager notifications.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "alertmanager.notification-batch-size",
         "256",
         "The maximum number of notifications per batch to send to the Alertmanager.",
-    ),
+    ).takes(Takes::Other),
     Flag::switch(
         "alertmanager.drain-notification-queue-on-shutdown",
         true,
@@ -291,22 +294,22 @@ const FLAGS: &[Flag] = &[
         "query.lookback-delta",
         "5m",
         "The maximum lookback duration for retrieving metrics during expression evaluations.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "query.timeout",
         "2m",
         "Maximum time a query may take before being aborted.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "query.max-concurrency",
         "20",
         "Maximum number of queries executed concurrently.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "query.max-samples",
         "50000000",
         "Maximum number of samples a single query can load into memory.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "scrape.discovery-reload-interval",
         "5s",
@@ -324,7 +327,7 @@ const FLAGS: &[Flag] = &[
         "enable-feature",
         "",
         "Comma separated feature names to enable.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "storage.agent.path",
         "data-agent/",
@@ -357,12 +360,12 @@ const FLAGS: &[Flag] = &[
         "storage.agent.retention.min-time",
         "5m",
         "Minimum age samples may be before being considered for deletion when the WAL is truncated. Use with agent mode only.",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "storage.agent.retention.max-time",
         "4h",
         "Maximum age samples may be before being forcibly deleted when the WAL is truncated. Use with agent mode only.",
-    ),
+    ).takes(Takes::Other),
     Flag::switch(
         "storage.agent.no-lockfile",
         false,
@@ -377,23 +380,25 @@ const FLAGS: &[Flag] = &[
         "storage.agent.checkpoint-batch-size",
         "1000",
         "Accepted for compatibility; records of a checkpoint have the size that fits. Use with agent mode only.",
-    ),
+    )
+    .takes(Takes::Number),
     Flag::value(
         "web.search.max-limit",
         "10000",
         "Hard upper bound on the \"limit\" of the search API, which this build does not have.",
-    ),
+    )
+    .takes(Takes::Number),
     Flag::switch("agent", false, "Run Prometheus in 'Agent mode'."),
     Flag::value(
         "log.level",
         "info",
         "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
-    ),
+    ).takes(Takes::Other),
     Flag::value(
         "log.format",
         "logfmt",
         "Output format of log messages. One of: [logfmt, json]",
-    ),
+    ).takes(Takes::Other),
 ];
 
 /// What the command line says, checked.
@@ -537,24 +542,28 @@ pub fn defaults() -> ServerConfig {
 
 fn read(values: &Values) -> Result<ServerConfig, UsageError> {
     if values.switch("web.enable-otlp-receiver") {
-        return Err(UsageError(
+        return Err(UsageError::Value(
             "--web.enable-otlp-receiver: this build takes no OTLP; let a collector send remote write".into(),
         ));
     }
     let external_url = values.text("web.external-url");
     if external_url.starts_with(['"', '\'']) || external_url.ends_with(['"', '\'']) {
-        return Err(UsageError(
+        return Err(UsageError::Value(
             "--web.external-url: URL must not begin or end with quotes".into(),
         ));
     }
-    for (flag, words) in [
-        ("log.level", &["debug", "info", "warn", "error"][..]),
-        ("log.format", &["logfmt", "json"]),
+    for (flag, what, words) in [
+        (
+            "log.level",
+            "level",
+            &["debug", "info", "warn", "error"][..],
+        ),
+        ("log.format", "format", &["logfmt", "json"]),
     ] {
         if !words.contains(&values.text(flag)) {
             let given = values.text(flag);
-            return Err(UsageError(format!(
-                "--{flag}: unrecognized value {given:?}, must be one of {}",
+            return Err(UsageError::Value(format!(
+                "unrecognized log {what} {given} (--{flag}: one of {})",
                 words.join(", ")
             )));
         }
@@ -628,7 +637,7 @@ fn read(values: &Values) -> Result<ServerConfig, UsageError> {
 fn scrape_options(values: &Values) -> Result<ScrapeOptions, UsageError> {
     let text = values.text("scrape.timestamp-tolerance");
     let tolerance = model::duration::parse_go_duration(text)
-        .map_err(|e| UsageError(format!("--scrape.timestamp-tolerance: {e}")))?;
+        .map_err(|e| UsageError::Value(format!("--scrape.timestamp-tolerance: {e}")))?;
     let reload = duration(values, "scrape.discovery-reload-interval")?;
     Ok(ScrapeOptions {
         timestamp_tolerance_ms: if values.switch("scrape.adjust-timestamps") {
@@ -647,9 +656,11 @@ fn write_receiver(values: &Values) -> Result<Vec<WriteMessage>, UsageError> {
     let mut accepted = Vec::new();
     for name in values.list(flag) {
         let message =
-            WriteMessage::parse(&name).map_err(|e| UsageError(format!("--{flag}: {e}")))?;
+            WriteMessage::parse(&name).map_err(|e| UsageError::Value(format!("--{flag}: {e}")))?;
         if accepted.contains(&message) {
-            return Err(UsageError(format!("--{flag}: duplicated message {name}")));
+            return Err(UsageError::Value(format!(
+                "--{flag}: duplicated message {name}"
+            )));
         }
         accepted.push(message);
     }
@@ -703,7 +714,7 @@ fn shown(values: &Values) -> std::collections::BTreeMap<String, String> {
 }
 
 fn duration(values: &Values, name: &str) -> Result<i64, UsageError> {
-    parse_duration(values.text(name)).map_err(|e| UsageError(format!("--{name}: {e}")))
+    parse_duration(values.text(name)).map_err(|e| UsageError::Value(format!("{e} (--{name})")))
 }
 
 fn optional_duration(values: &Values, name: &str) -> Result<Option<i64>, UsageError> {
@@ -716,7 +727,7 @@ fn optional_duration(values: &Values, name: &str) -> Result<Option<i64>, UsageEr
 
 fn size(values: &Values, name: &str) -> Result<u64, UsageError> {
     configfile::size::parse_size(values.text(name))
-        .map_err(|e| UsageError(format!("--{name}: {e}")))
+        .map_err(|e| UsageError::Value(format!("{e} (--{name})")))
 }
 
 /// Whole numbers, also as `5e7`.
@@ -724,8 +735,8 @@ fn number(values: &Values, name: &str) -> Result<u64, UsageError> {
     let text = values.text(name);
     match model::number::parse_float(text) {
         Some(v) if v >= 0.0 && v.fract() == 0.0 && v < 1e18 => Ok(v as u64),
-        _ => Err(UsageError(format!(
-            "--{name}: {text:?} is not a whole number from 0"
+        _ => Err(UsageError::Value(format!(
+            "strconv.ParseFloat: parsing {text:?}: invalid syntax (--{name})"
         ))),
     }
 }
@@ -753,7 +764,7 @@ mod tests {
         match parse(arguments.iter().map(|a| a.to_string())) {
             Ok(Command::Serve(config)) => Ok(*config),
             Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.0),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -792,17 +803,15 @@ mod tests {
         assert!(
             serve(&["--query.timeout=abc"])
                 .unwrap_err()
-                .starts_with("--query.timeout: not a valid duration")
+                .starts_with("not a valid duration string: \"abc\" (--query.timeout)")
         );
         assert!(
             serve(&["--storage.tsdb.retention.size=100"])
                 .unwrap_err()
                 .contains("unknown unit")
         );
-        assert!(
-            serve(&["--log.level=loud"])
-                .unwrap_err()
-                .contains("must be one of debug, info, warn, error")
-        );
+        assert!(serve(&["--log.level=loud"]).unwrap_err().starts_with(
+            "unrecognized log level loud (--log.level: one of debug, info, warn, error)"
+        ));
     }
 }

@@ -5,19 +5,35 @@ use std::path::{Path, PathBuf};
 use configfile::prometheus::Global;
 use configfile::rules::{RuleFile, RuleFileOptions};
 use configfile::{Config, ConfigError};
-use discovery::glob::matching_files;
+use discovery::glob::{BadPattern, matching, matching_files};
 use thiserror::Error;
 
 /// Why a configuration is not taken up.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("open {path}: {source}")]
+    #[error("{}", unread(path, source))]
     Read {
         /// The file.
         path: String,
         /// Why not.
         source: std::io::Error,
+    },
+    /// A file that is included is wrong.
+    #[error("{file:?}: {why}")]
+    Included {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// A pattern of files cannot be read.
+    #[error("error retrieving scrape config files for {pattern:?}: {source}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why not.
+        source: BadPattern,
     },
     /// A file is wrong.
     #[error(transparent)]
@@ -33,6 +49,15 @@ pub enum LoadError {
         /// What is asked for.
         what: String,
     },
+}
+
+/// What could not be done with a file, in upstream's words.
+pub fn unread(path: &str, error: &std::io::Error) -> String {
+    let what = match error.kind() {
+        std::io::ErrorKind::IsADirectory => "read",
+        _ => "open",
+    };
+    format!("{what} {path}: {}", crate::os_error::os_text(error))
 }
 
 /// A configuration with a fingerprint of all files it was read from.
@@ -60,8 +85,15 @@ pub fn load(path: &Path, defaults: Global) -> Result<Loaded, LoadError> {
 
 /// The configuration without its rule files.
 pub fn load_without_rules(path: &Path) -> Result<Config, LoadError> {
+    let mut config = load_main(path)?;
+    include_jobs(&mut config, &mut xxhash_rust::xxh64::Xxh64::new(0))?;
+    Ok(config)
+}
+
+/// The configuration without any file that it includes.
+pub fn load_main(path: &Path) -> Result<Config, LoadError> {
     let mut unused = xxhash_rust::xxh64::Xxh64::new(0);
-    load_config(path, Global::default(), &mut unused)
+    read_main(path, Global::default(), &mut unused)
 }
 
 fn load_config(
@@ -69,22 +101,54 @@ fn load_config(
     defaults: Global,
     fingerprint: &mut xxhash_rust::xxh64::Xxh64,
 ) -> Result<Config, LoadError> {
+    let mut config = read_main(path, defaults, fingerprint)?;
+    include_jobs(&mut config, fingerprint)?;
+    refuse_what_is_not_carried_out(&config, &path.display().to_string())?;
+    Ok(config)
+}
+
+fn read_main(
+    path: &Path,
+    defaults: Global,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<Config, LoadError> {
     let shown = path.display().to_string();
-    let text = read(path)?;
-    note(fingerprint, &shown, &text);
+    let bytes = read(path)?;
     let environment = |name: &str| std::env::var(name).ok();
-    let mut config =
-        Config::parse_with(&text, &environment, defaults).map_err(|e| e.in_file(&shown))?;
+    let parsed = configfile::yaml::text_of(&bytes).and_then(|text| {
+        note(fingerprint, &shown, &text);
+        Config::parse_with(&text, &environment, defaults)
+    });
+    let mut config = parsed.map_err(|e| e.in_file(&shown))?;
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    Ok(config)
+}
+
+/// Adds the jobs of the files that `scrape_config_files` match.
+pub fn include_jobs(
+    config: &mut Config,
+    fingerprint: &mut xxhash_rust::xxh64::Xxh64,
+) -> Result<(), LoadError> {
     for glob in config.scrape_config_files.clone() {
-        for file in matching_files(&glob) {
-            let text = read(&file)?;
+        let files = matching(&glob).map_err(|source| LoadError::Pattern {
+            pattern: glob,
+            source,
+        })?;
+        for file in files {
+            let shown = absolute(&file).display().to_string();
+            let included = |why: String| LoadError::Included {
+                file: shown.clone(),
+                why,
+            };
+            let bytes = read(&file).map_err(|e| included(e.to_string()))?;
+            let text = configfile::yaml::text_of(&bytes).map_err(|e| included(e.to_string()))?;
             note(fingerprint, &file.display().to_string(), &text);
-            config.add_scrape_config_file(&text, &file)?;
+            config
+                .add_scrape_config_file(&text, &file, &shown)
+                .map_err(|e| included(e.to_string()))?;
         }
     }
-    refuse_what_is_not_carried_out(&config, &shown)?;
-    Ok(config)
+    Ok(())
 }
 
 /// Reads all files that `rule_files` match; the faults of all of them come together.
@@ -105,7 +169,14 @@ fn load_rules(
             if files.iter().any(|(known, _)| *known == shown) {
                 continue;
             }
-            let text = read(&path)?;
+            let bytes = read(&path)?;
+            let text = match configfile::yaml::text_of(&bytes) {
+                Ok(text) => text,
+                Err(error) => {
+                    faults.push(format!("{shown}: {error}"));
+                    continue;
+                }
+            };
             note(fingerprint, &shown, &text);
             match RuleFile::parse(&text, &options) {
                 Ok(file) => files.push((shown, file)),
@@ -120,7 +191,8 @@ fn load_rules(
     }
 }
 
-fn refuse_what_is_not_carried_out(config: &Config, file: &str) -> Result<(), LoadError> {
+/// Refuses what this build lacks, by its name.
+pub fn refuse_what_is_not_carried_out(config: &Config, file: &str) -> Result<(), LoadError> {
     let refuse = |what: String| {
         Err(LoadError::NotCarriedOut {
             file: file.to_string(),
@@ -140,17 +212,10 @@ fn refuse_what_is_not_carried_out(config: &Config, file: &str) -> Result<(), Loa
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String, LoadError> {
-    let failed = |source| LoadError::Read {
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|source| LoadError::Read {
         path: path.display().to_string(),
         source,
-    };
-    let bytes = std::fs::read(path).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|e| {
-        failed(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            e.utf8_error(),
-        ))
     })
 }
 

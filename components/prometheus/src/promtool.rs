@@ -20,45 +20,78 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use env::{Clock, Disk};
-use flags::{Invocation, Program, Values};
+use flags::{Command, Flag, Invocation, Program, Takes, Values};
+use promql_syntax::ParserOptions;
 
 use crate::os_error::os_text;
 
-const HELP: &str = "\
-usage: promtool [flags] COMMAND ...
+/// A group of commands that takes nothing of its own.
+const fn group(path: &'static str, about: &'static str) -> Command {
+    Command {
+        path,
+        about,
+        flags: &[],
+    }
+}
 
-Tooling for the Prometheus monitoring system.
-
-  check config FILES...               whether configuration files are valid
-  check web-config FILES...           whether files for --web.config.file are valid
-  check rules [FILES...]              whether rule files are valid
-  check service-discovery FILE JOB    what a job's discovery finds
-  check metrics                       advice on metrics from standard input
-  check healthy | ready               whether a server is
-  query instant SERVER EXPR           run an instant query
-  query range SERVER EXPR             run a range query
-  query series SERVER                 series that fulfil selectors
-  query labels SERVER NAME            values of a label
-  query analyze                       buckets of histograms in use
-  query explain SERVER EXPR           run a query and tell how it was evaluated
-  push metrics URL [FILES...]         metrics to a remote write receiver
-  test rules FILES...                 unit tests of rules
-  tsdb list [DB]                      the blocks of a data folder
-  tsdb analyze [DB] [BLOCK]           what costs most in a block
-  tsdb dump [DB]                      all samples as text
-  tsdb dump-openmetrics [DB]          the same as OpenMetrics
-  tsdb create-blocks-from openmetrics FILE [DIR]
-                                      blocks from samples in a file
-  tsdb bench write [FILE]             how fast samples are taken
-  promql format EXPR                  an expression, pretty (with --experimental)
-
-Flags:
-  --version          show the version
-  --experimental     allow experimental commands
-  --enable-feature   PromQL features, separated by commas
-
-`promtool COMMAND --help` shows a command's flags.
-";
+/// The tool's command line, in the order of upstream's help.
+const PROGRAM: Program = Program {
+    name: "promtool",
+    about: "Tooling for the Prometheus monitoring system.",
+    flags: &[
+        Flag::switch("experimental", false, "Enable experimental commands."),
+        Flag::list(
+            "enable-feature",
+            "",
+            "Comma separated feature names to enable. Valid options: promql-experimental-functions, promql-delayed-name-removal, promql-binop-fill-modifiers. See https://prometheus.io/docs/prometheus/latest/feature_flags/ for more details",
+        )
+        .takes(Takes::Other),
+    ],
+    commands: &[
+        Command {
+            path: "check",
+            about: "Check the resources for validity.",
+            flags: &[Flag::value(
+                "query.lookback-delta",
+                "5m",
+                "The server's maximum query lookback duration.",
+            )
+            .takes(Takes::GoDuration)],
+        },
+        check_discovery::SERVICE_DISCOVERY,
+        check_config::CONFIG,
+        check::WEB_CONFIG,
+        check::HEALTHY,
+        check::READY,
+        check_rules::RULES,
+        check::METRICS,
+        query::QUERY,
+        query::INSTANT,
+        query::RANGE,
+        query::SERIES,
+        query::LABELS,
+        analyze::ANALYZE,
+        explain::EXPLAIN,
+        push::GROUP,
+        push::PUSH,
+        test_rules::GROUP,
+        test_rules::TEST,
+        group("tsdb", "Run tsdb commands."),
+        group("tsdb bench", "Run benchmarks."),
+        write_bench::WRITE,
+        tsdb::ANALYZE,
+        tsdb::LIST,
+        tsdb::DUMP,
+        tsdb::DUMP_OPENMETRICS,
+        backfill::GROUP,
+        backfill::OPENMETRICS,
+        group(
+            "promql",
+            "PromQL formatting and editing. Requires the --experimental flag.",
+        ),
+        promql::FORMAT,
+    ],
+};
 
 /// How a run of the tool ends.
 #[derive(Debug)]
@@ -114,102 +147,105 @@ pub struct GlobalFlags {
     pub features: Vec<String>,
 }
 
-/// Takes the flags out that may stand anywhere.
-fn global_flags(arguments: Vec<String>) -> (GlobalFlags, Vec<String>) {
-    let mut global = GlobalFlags::default();
-    let mut rest = Vec::new();
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let features = argument
-            .strip_prefix("--enable-feature=")
-            .map(str::to_string)
-            .or_else(|| (argument == "--enable-feature").then(|| arguments.next())?);
-        if let Some(names) = features {
-            global.features.extend(names.split(',').map(str::to_string));
-        } else if argument == "--experimental" {
-            global.experimental = true;
-        } else if argument == "--" {
-            rest.push(argument);
-            rest.extend(arguments.by_ref());
-        } else {
-            rest.push(argument);
+/// What `--enable-feature` takes without a word; some have no effect any more.
+const FEATURES: [&str; 6] = [
+    "promql-experimental-functions",
+    "promql-delayed-name-removal",
+    "promql-duration-expr",
+    "promql-extended-range-selectors",
+    "promql-binop-fill-modifiers",
+    "",
+];
+
+impl GlobalFlags {
+    /// Reads them; what is not known is told on standard output.
+    fn read(values: &Values, out: &mut String) -> GlobalFlags {
+        let lists = values.list("enable-feature");
+        let features = lists.iter().flat_map(|names| names.split(','));
+        let features: Vec<String> = features.map(str::to_string).collect();
+        for unknown in features
+            .iter()
+            .filter(|name| !FEATURES.contains(&name.as_str()))
+        {
+            // Upstream ends no line here.
+            out.push_str(&format!(
+                "  WARNING: Unknown feature passed to --enable-feature: {unknown}"
+            ));
+        }
+        GlobalFlags {
+            experimental: values.switch("experimental"),
+            features,
         }
     }
-    (global, rest)
+
+    fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
+    /// The language as the features widen it.
+    pub fn parser(&self) -> ParserOptions {
+        ParserOptions {
+            experimental_functions: self.has("promql-experimental-functions"),
+            // Always on upstream by now.
+            extended_range_selectors: true,
+            binop_fill_modifiers: self.has("promql-binop-fill-modifiers"),
+        }
+    }
 }
 
 /// Runs the tool; `arguments` without its name.
 pub async fn run(arguments: Vec<String>, tool: &mut Tool<'_>) -> Outcome {
-    let (global, arguments) = global_flags(arguments);
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let from = |n: usize| &arguments[n..];
-    match words.as_slice() {
-        ["--version", ..] => Outcome::printed(crate::build::version_text("promtool")),
-        [] | ["--help" | "-h" | "help", ..] => Outcome::printed(HELP.into()),
-        ["query", ..] => query::query(from(1), tool.clock.now()).await,
-        ["check", "config", ..] => check_config::config(from(2)),
-        ["check", "rules", ..] => check_rules::rules(from(2), tool.input),
-        ["test", "rules", ..] => test_rules::rules(from(2), &global, tool.clock.now()),
-        // `test` has a flag of its own, which may stand in front.
-        ["test", junit, "rules", ..] if junit.starts_with("--junit=") => {
-            let rest: Vec<String> = std::iter::once(arguments[1].clone())
-                .chain(arguments[3..].iter().cloned())
-                .collect();
-            test_rules::rules(&rest, &global, tool.clock.now())
+    let values = match PROGRAM.parse(arguments, &crate::build::version_text("promtool")) {
+        Ok(Invocation::Run(values)) => values,
+        Ok(Invocation::Print(text)) => return Outcome::printed(text),
+        Err(error) => return usage(&error.to_string()),
+    };
+    for name in ["server", "url", "remote-write-url"] {
+        if let Err(error) = configfile::url::check(values.text(name)) {
+            return usage(&format!("invalid URL: {error}"));
         }
-        ["test", "--junit", _, "rules", ..] => {
-            let rest: Vec<String> = std::iter::once(format!("--junit={}", arguments[2]))
-                .chain(arguments[4..].iter().cloned())
-                .collect();
-            test_rules::rules(&rest, &global, tool.clock.now())
+    }
+    let mut said = String::new();
+    let global = GlobalFlags::read(&values, &mut said);
+    let mut outcome = command(&values, &global, tool).await;
+    outcome.out.insert_str(0, &said);
+    outcome
+}
+
+async fn command(values: &Values, global: &GlobalFlags, tool: &mut Tool<'_>) -> Outcome {
+    let now = tool.clock.now();
+    match values.command() {
+        "check config" => check_config::config(values, global),
+        "check rules" => check_rules::rules(values, global, tool.input),
+        "check metrics" => check::metrics(values, tool.input),
+        "check healthy" => check::server(values, "/-/healthy").await,
+        "check ready" => check::server(values, "/-/ready").await,
+        "check web-config" => check::web_config(values),
+        "check service-discovery" => {
+            check_discovery::service_discovery(values, tool.clock.clone()).await
         }
-        ["check", "metrics", ..] => check::metrics(from(2), tool.input),
-        ["check", "healthy", ..] => check::server(from(2), "/-/healthy").await,
-        ["check", "ready", ..] => check::server(from(2), "/-/ready").await,
-        ["check", "service-discovery", ..] => {
-            check_discovery::service_discovery(from(2), tool.clock.clone()).await
-        }
-        ["check", "web-config", ..] => check::web_config(from(2)),
-        ["promql", "format", ..] => promql::format(from(2), &global),
-        ["push", "--help" | "-h"] => Outcome::printed(HELP.into()),
-        ["push", ..] => push::push(from(1), tool).await,
-        ["tsdb", "list", ..] => tsdb::list(from(2), tool),
-        ["tsdb", "analyze", ..] => tsdb::analyze(from(2), tool),
-        ["tsdb", "dump", ..] => tsdb::dump(from(2), tool),
-        ["tsdb", "dump-openmetrics", ..] => tsdb::dump_openmetrics(from(2), tool),
-        ["tsdb", "create-blocks-from", ..] => backfill::create_blocks(from(2), tool),
-        ["tsdb", "bench", "write", ..] => write_bench::write(from(3), tool),
-        ["check" | "promql" | "test" | "tsdb", "--help" | "-h", ..] => {
-            Outcome::printed(HELP.into())
-        }
-        [group @ ("check" | "promql" | "test" | "tsdb")] => usage(&format!(
-            "must select a subcommand of '{group}', try --help"
-        )),
-        ["check" | "promql" | "test" | "tsdb", other, ..] | [other, ..] => unknown_command(other),
+        "test rules" => test_rules::rules(values, global, now),
+        "promql format" => promql::format(values, global),
+        "push metrics" => push::push(values, tool).await,
+        "tsdb list" => tsdb::list(values, tool),
+        "tsdb analyze" => tsdb::analyze(values, tool),
+        "tsdb dump" => tsdb::dump(values, tool),
+        "tsdb dump-openmetrics" => tsdb::dump_openmetrics(values, tool),
+        "tsdb create-blocks-from openmetrics" => backfill::create_blocks(values, tool),
+        "tsdb bench write" => write_bench::write(values, tool),
+        _ => query::query(values, now).await,
     }
 }
 
-fn unknown_command(word: &str) -> Outcome {
-    usage(&format!("expected command but got {word:?}, try --help"))
-}
-
 fn usage(message: &str) -> Outcome {
-    Outcome::failed(format!("promtool: error: {message}\n"))
+    Outcome::failed(format!("promtool: error: {message}, try --help\n"))
 }
 
-/// Reads a command's own flags; the other way out is what is to be said instead. `short` are one-letter spellings.
-fn read_flags(
-    program: &Program,
-    short: &[(&str, &str)],
-    arguments: &[String],
-) -> Result<Values, Outcome> {
-    let long = arguments.iter().map(|argument| {
-        let known = short.iter().find(|(letter, _)| letter == argument);
-        known.map_or_else(|| argument.clone(), |(_, long)| (*long).to_string())
-    });
-    match program.parse(long, &crate::build::version_text("promtool")) {
-        Ok(Invocation::Run(values)) => Ok(values),
-        Ok(Invocation::Print(text)) => Err(Outcome::printed(text)),
-        Err(error) => Err(usage(&error.to_string())),
+/// The values of a command line, for tests.
+#[cfg(test)]
+fn values_of<'a>(words: impl Iterator<Item = &'a &'a str>) -> Values {
+    match PROGRAM.parse(words.map(|word| (*word).to_string()), "") {
+        Ok(Invocation::Run(values)) => values,
+        other => panic!("{other:?}"),
     }
 }

@@ -62,7 +62,9 @@ pub async fn post(
     for (name, value) in params {
         form.append_pair(name, value);
     }
-    let transport = |e: &dyn std::fmt::Display| ClientError::Transport(e.to_string());
+    let transport = |e: &dyn std::fmt::Display| {
+        ClientError::Transport(format!("Post {}: {e}", model::labels::go_quote(url)))
+    };
     let mut request = client
         .post(url)
         .await
@@ -71,7 +73,8 @@ pub async fn post(
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    finish(request.body(form.finish()).send().await).await
+    let sent = request.body(form.finish()).send().await;
+    finish(sent, "Post", url).await
 }
 
 /// Asks `url` with the parameters in it.
@@ -89,18 +92,51 @@ pub async fn get(
         .get(&url)
         .await
         .map_err(|e| ClientError::Transport(e.to_string()))?;
-    finish(request.send().await).await
+    finish(request.send().await, "Get", &url).await
+}
+
+/// Why a request did not get through, as Go's client tells it: with the request, and where nobody listens.
+pub fn transport_text(
+    method: &str,
+    url: &str,
+    error: &(dyn std::error::Error + 'static),
+) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let refused = cause
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
+    let what = if refused {
+        let address = address_of(url);
+        format!("dial tcp {address}: connect: connection refused")
+    } else {
+        cause.to_string()
+    };
+    format!("{method} {}: {what}", model::labels::go_quote(url))
+}
+
+/// Host and port of a URL.
+fn address_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?']).next().unwrap_or("");
+    let host = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    let host = host.replace("localhost", "127.0.0.1");
+    let port = if scheme == "https" { 443 } else { 80 };
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host,
+        _ => format!("{host}:{port}"),
+    }
 }
 
 async fn finish(
     sent: Result<net::http_client::Response, net::http_client::TransportError>,
+    method: &str,
+    url: &str,
 ) -> Result<Reply, ClientError> {
     let transport = |e: net::http_client::TransportError| {
-        let mut cause: &dyn std::error::Error = &e;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        ClientError::Transport(cause.to_string())
+        ClientError::Transport(transport_text(method, url, &e))
     };
     let response = sent.map_err(transport)?;
     let status = response.status().to_string();

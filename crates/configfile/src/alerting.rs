@@ -4,7 +4,7 @@ use std::path::Path;
 
 use model::relabel::{NameValidation, RelabelRule};
 
-use crate::decode::{ConfigError, Faults, Fields};
+use crate::decode::{ConfigError, Faults, Fields, sound, text};
 use crate::http_client::HttpClientConfig;
 use crate::relabel::read_rules;
 use crate::sd::{SdConfig, take_sd_configs};
@@ -48,20 +48,22 @@ impl AlertingConfig {
         faults: &mut Faults,
     ) -> Result<AlertingConfig, ConfigError> {
         let mut fields = Fields::open(node, "config.plain", faults);
-        let rules = fields.list("alert_relabel_configs", faults);
-        let sets = fields.list("alertmanagers", faults);
+        let rules = fields.list("alert_relabel_configs", "[]*relabel.Config", faults);
+        let sets = fields.list("alertmanagers", "config.AlertmanagerConfigs", faults);
         fields.close(faults);
+        let alert_relabel_configs = read_rules(
+            &rules,
+            "empty or null alert relabeling rule",
+            validation,
+            faults,
+        )?;
+        let mut alertmanagers = Vec::new();
+        for node in sets {
+            alertmanagers.extend(sound(AlertmanagerConfig::read(node, validation, faults))?);
+        }
         Ok(AlertingConfig {
-            alert_relabel_configs: read_rules(
-                &rules,
-                "empty or null alert relabeling rule",
-                validation,
-                faults,
-            )?,
-            alertmanagers: sets
-                .into_iter()
-                .map(|node| AlertmanagerConfig::read(node, validation, faults))
-                .collect::<Result<_, _>>()?,
+            alert_relabel_configs,
+            alertmanagers,
         })
     }
 
@@ -81,10 +83,12 @@ impl AlertmanagerConfig {
         validation: NameValidation,
         faults: &mut Faults,
     ) -> Result<AlertmanagerConfig, ConfigError> {
-        let mut fields = Fields::open(node, "config.plain", faults);
+        let mut fields = Fields::open(node, "config.AlertmanagerConfig", faults);
         let scheme = fields.string("scheme", faults).unwrap_or_default();
-        let version = fields.string("api_version", faults).unwrap_or_default();
-        if !version.is_empty() && version != "v2" {
+        let version = fields
+            .take("api_version")
+            .and_then(|node| text(node, "config.plain", faults));
+        if let Some(version) = version.filter(|version| version != "v2") {
             return Err(ConfigError::at(
                 node.line,
                 format!("expected Alertmanager api version to be one of [v2] but got {version}"),
@@ -104,8 +108,8 @@ impl AlertmanagerConfig {
             ));
         }
         let sd_configs = take_sd_configs(&mut fields, faults)?;
-        let target_rules = fields.list("relabel_configs", faults);
-        let alert_rules = fields.list("alert_relabel_configs", faults);
+        let target_rules = fields.list("relabel_configs", "[]*relabel.Config", faults);
+        let alert_rules = fields.list("alert_relabel_configs", "[]*relabel.Config", faults);
         let config = AlertmanagerConfig {
             scheme: if scheme.is_empty() {
                 "http".into()
@@ -130,7 +134,7 @@ impl AlertmanagerConfig {
             sigv4,
             sd_configs,
         };
-        fields.close(faults);
+        fields.close_sound(faults)?;
         if config.relabel_configs.is_empty() {
             crate::scrape::check_static_addresses(&config.sd_configs)
                 .map_err(|e| ConfigError::at(node.line, e))?;

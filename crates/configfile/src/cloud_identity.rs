@@ -18,10 +18,11 @@ pub enum CloudIdentity {
 }
 
 impl CloudIdentity {
-    /// Takes the three sections out of a section's fields; `http` is what it says of authentication otherwise.
+    /// Takes the three sections out of a section's fields; `http` is what it says of authentication otherwise, where that
+    /// is sound.
     pub(crate) fn take(
         fields: &mut Fields<'_>,
-        http: &HttpClientConfig,
+        http: Option<&HttpClientConfig>,
         environment: &dyn Fn(&str) -> Option<String>,
         faults: &mut Faults,
     ) -> Result<Option<CloudIdentity>, ConfigError> {
@@ -40,9 +41,15 @@ impl CloudIdentity {
             given.push(("google_iam", CloudIdentity::GoogleIam(config)));
         }
         let others = [
-            ("basic_auth", http.basic_auth.is_some()),
-            ("authorization", http.authorization.is_some()),
-            ("oauth2", http.oauth2.is_some()),
+            (
+                "basic_auth",
+                http.is_some_and(|http| http.basic_auth.is_some()),
+            ),
+            (
+                "authorization",
+                http.is_some_and(|http| http.authorization.is_some()),
+            ),
+            ("oauth2", http.is_some_and(|http| http.oauth2.is_some())),
         ];
         let others = others.iter().filter(|(_, is)| *is).map(|(name, _)| *name);
         let names: Vec<&str> = others.chain(given.iter().map(|(name, _)| *name)).collect();

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use crate::decode::{ConfigError, Faults, Fields};
+use model::labels::go_quote;
+
+use crate::decode::{ConfigError, Faults, Fields, list, pairs, sound, text};
 use crate::prometheus::resolve;
 use crate::secret::Secret;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 /// `http_config`, inline in most places.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,8 +214,11 @@ pub struct HeaderValues {
     pub files: Vec<String>,
 }
 
+/// What upstream calls a secret in messages.
+const SECRET: &str = "config.plain";
+
 /// Headers that the client itself sets.
-const RESERVED_HEADERS: [&str; 15] = [
+const RESERVED_HEADERS: [&str; 18] = [
     "authorization",
     "host",
     "content-encoding",
@@ -229,6 +234,9 @@ const RESERVED_HEADERS: [&str; 15] = [
     "x-prometheus-remote-write-version",
     "x-prometheus-remote-read-version",
     "x-prometheus-scrape-timeout-seconds",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
 ];
 
 impl HttpClientConfig {
@@ -246,85 +254,24 @@ impl HttpClientConfig {
         faults: &mut Faults,
         defaults: HttpClientConfig,
     ) -> Result<HttpClientConfig, ConfigError> {
-        let line = fields.line;
-        let refuse = |message: &str| Err(ConfigError::at(line, message));
         let mut config = defaults;
-        let bearer_token = fields.string("bearer_token", faults).unwrap_or_default();
+        let bearer_token = fields
+            .string_of("bearer_token", SECRET, faults)
+            .unwrap_or_default();
         let bearer_token_file = fields
             .string("bearer_token_file", faults)
             .unwrap_or_default();
         if let Some(node) = fields.take("basic_auth") {
-            config.basic_auth = Some(BasicAuth::read(node, faults)?);
+            config.basic_auth = BasicAuth::read(node, faults);
         }
         if let Some(node) = fields.take("authorization") {
-            let mut inner = Fields::open(node, "config.Authorization", faults);
-            let authorization = Authorization {
-                kind: inner
-                    .string("type", faults)
-                    .unwrap_or_default()
-                    .trim()
-                    .to_string(),
-                credentials: Secret::new(inner.string("credentials", faults).unwrap_or_default()),
-                credentials_file: inner.string("credentials_file", faults).unwrap_or_default(),
-                credentials_ref: inner.string("credentials_ref", faults).unwrap_or_default(),
-            };
-            inner.close(faults);
-            config.authorization = Some(authorization);
+            config.authorization = Some(Authorization::read(node, faults));
         }
         if let Some(node) = fields.take("oauth2") {
-            config.oauth2 = Some(Oauth2::read(node, faults)?);
-        }
-        if !bearer_token.is_empty() && !bearer_token_file.is_empty() {
-            return refuse("at most one of bearer_token & bearer_token_file must be configured");
-        }
-        let has_bearer = !bearer_token.is_empty() || !bearer_token_file.is_empty();
-        if has_bearer && (config.basic_auth.is_some() || config.oauth2.is_some()) {
-            return refuse(
-                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
-            );
-        }
-        if let Some(authorization) = &mut config.authorization {
-            if has_bearer {
-                return refuse(
-                    "authorization is not compatible with bearer_token & bearer_token_file",
-                );
-            }
-            let given = [
-                authorization.credentials.reveal(),
-                &authorization.credentials_file,
-                &authorization.credentials_ref,
-            ];
-            if several(given) {
-                return refuse(
-                    "at most one of authorization credentials & credentials_file must be configured",
-                );
-            }
-            if authorization.kind.is_empty() {
-                authorization.kind = "Bearer".into();
-            }
-            if authorization.kind.eq_ignore_ascii_case("basic") {
-                return refuse(
-                    "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
-                );
-            }
-            if config.basic_auth.is_some() || config.oauth2.is_some() {
-                return refuse(
-                    "at most one of basic_auth, oauth2 & authorization must be configured",
-                );
-            }
-        } else if has_bearer {
-            config.authorization = Some(Authorization {
-                kind: "Bearer".into(),
-                credentials: Secret::new(bearer_token),
-                credentials_file: bearer_token_file,
-                ..Authorization::default()
-            });
-        }
-        if config.basic_auth.is_some() && config.oauth2.is_some() {
-            return refuse("at most one of basic_auth, oauth2 & authorization must be configured");
+            config.oauth2 = sound(Oauth2::read(node, faults))?;
         }
         if let Some(node) = fields.take("tls_config") {
-            config.tls = TlsConfig::read(node, faults)?;
+            config.tls = sound(TlsConfig::read(node, faults))?.unwrap_or_default();
         }
         if let Some(follow) = fields.bool("follow_redirects", faults) {
             config.follow_redirects = follow;
@@ -333,10 +280,100 @@ impl HttpClientConfig {
             config.enable_http2 = http2;
         }
         config.proxy = ProxyConfig::take(fields, faults)?;
-        if let Some(node) = fields.take("http_headers") {
-            config.headers = read_headers(node, faults)?;
+        let headers = match fields.take("http_headers") {
+            Some(node) => read_headers(node, faults),
+            None => Ok(Vec::new()),
+        };
+        if fields.is_sound(faults) {
+            let at = |message: &str| ConfigError::at(fields.line, message);
+            config
+                .check_auth(bearer_token, bearer_token_file)
+                .and_then(|()| config.proxy.check())
+                .map_err(at)?;
+            config.headers = headers?;
         }
         Ok(config)
+    }
+
+    /// Refuses several authentications at once; a bearer token becomes an authorization.
+    fn check_auth(&mut self, token: String, token_file: String) -> Result<(), &'static str> {
+        let (has_basic, has_oauth2) = (self.basic_auth.is_some(), self.oauth2.is_some());
+        let has_bearer = !token.is_empty() || !token_file.is_empty();
+        if !token.is_empty() && !token_file.is_empty() {
+            return Err("at most one of bearer_token & bearer_token_file must be configured");
+        }
+        if has_bearer && (has_basic || has_oauth2) {
+            return Err(
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            );
+        }
+        if let Some(basic) = &self.basic_auth {
+            basic.check()?;
+        }
+        match &mut self.authorization {
+            Some(_) if has_bearer => {
+                return Err(
+                    "authorization is not compatible with bearer_token & bearer_token_file",
+                );
+            }
+            Some(authorization) => {
+                authorization.check()?;
+                if has_basic || has_oauth2 {
+                    return Err(
+                        "at most one of basic_auth, oauth2 & authorization must be configured",
+                    );
+                }
+            }
+            None if has_bearer => {
+                self.authorization = Some(Authorization {
+                    kind: "Bearer".into(),
+                    credentials: Secret::new(token),
+                    credentials_file: token_file,
+                    ..Authorization::default()
+                });
+            }
+            None => {}
+        }
+        if let Some(oauth2) = &self.oauth2 {
+            if has_basic {
+                return Err("at most one of basic_auth, oauth2 & authorization must be configured");
+            }
+            oauth2.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl Authorization {
+    fn read(node: &Node, faults: &mut Faults) -> Authorization {
+        let mut inner = Fields::open(node, "config.Authorization", faults);
+        let mut text = |name| inner.string(name, faults).unwrap_or_default();
+        let authorization = Authorization {
+            kind: text("type").trim().to_string(),
+            credentials: Secret::new(text("credentials")),
+            credentials_file: text("credentials_file"),
+            credentials_ref: text("credentials_ref"),
+        };
+        inner.close(faults);
+        authorization
+    }
+
+    fn check(&mut self) -> Result<(), &'static str> {
+        let credentials = self.credentials.reveal();
+        if several([credentials, &self.credentials_file, &self.credentials_ref]) {
+            return Err(
+                "at most one of authorization credentials & credentials_file must be configured",
+            );
+        }
+        if self.kind.is_empty() {
+            self.kind = "Bearer".into();
+        }
+        if self.kind.eq_ignore_ascii_case("basic") {
+            return Err(
+                "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+            );
+        }
+        Ok(())
     }
 }
 
@@ -396,8 +433,8 @@ impl HttpClientConfig {
 }
 
 impl BasicAuth {
-    fn read(node: &Node, faults: &mut Faults) -> Result<BasicAuth, ConfigError> {
-        let mut fields = Fields::open(node, "config.BasicAuth", faults);
+    fn read(node: &Node, faults: &mut Faults) -> Option<BasicAuth> {
+        let mut fields = Fields::open(node, "config.plain", faults);
         let mut text = |name| fields.string(name, faults).unwrap_or_default();
         let auth = BasicAuth {
             username: text("username"),
@@ -407,20 +444,22 @@ impl BasicAuth {
             password_file: text("password_file"),
             password_ref: text("password_ref"),
         };
-        fields.close(faults);
-        let refuse = |message: &str| Err(ConfigError::at(node.line, message));
-        if several([&auth.username, &auth.username_file, &auth.username_ref]) {
-            return refuse(
+        fields.close(faults).then_some(auth)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if several([&self.username, &self.username_file, &self.username_ref]) {
+            return Err(
                 "at most one of basic_auth username, username_file & username_ref must be configured",
             );
         }
-        let password = auth.password.reveal();
-        if several([password, &auth.password_file, &auth.password_ref]) {
-            return refuse(
+        let password = self.password.reveal();
+        if several([password, &self.password_file, &self.password_ref]) {
+            return Err(
                 "at most one of basic_auth password, password_file & password_ref must be configured",
             );
         }
-        Ok(auth)
+        Ok(())
     }
 }
 
@@ -429,7 +468,7 @@ impl Oauth2 {
     pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
     fn read(node: &Node, faults: &mut Faults) -> Result<Oauth2, ConfigError> {
-        let mut fields = Fields::open(node, "config.OAuth2", faults);
+        let mut fields = Fields::open(node, "config.plain", faults);
         let mut oauth2 = Oauth2 {
             client_id: fields.string("client_id", faults).unwrap_or_default(),
             client_secret: Secret::new(fields.string("client_secret", faults).unwrap_or_default()),
@@ -451,37 +490,44 @@ impl Oauth2 {
             .map(|(name, value, _)| (name, value))
             .collect();
         if let Some(tls) = fields.take("tls_config") {
-            oauth2.tls = TlsConfig::read(tls, faults)?;
+            oauth2.tls = sound(TlsConfig::read(tls, faults))?.unwrap_or_default();
         }
         oauth2.proxy = ProxyConfig::take(&mut fields, faults)?;
-        fields.close(faults);
-        let refuse = |message: &str| Err(ConfigError::at(node.line, message));
-        if oauth2.client_id.is_empty() {
-            return refuse("oauth2 client_id must be configured");
+        fields.close_sound(faults)?;
+        oauth2
+            .proxy
+            .check()
+            .map_err(|message| ConfigError::at(node.line, message))?;
+        Ok(oauth2)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.client_id.is_empty() {
+            return Err("oauth2 client_id must be configured");
         }
-        if oauth2.token_url.is_empty() {
-            return refuse("oauth2 token_url must be configured");
+        if self.token_url.is_empty() {
+            return Err("oauth2 token_url must be configured");
         }
-        if oauth2.grant_type == Oauth2::JWT_BEARER {
-            if !["", "RS256", "RS384", "RS512"].contains(&oauth2.jwt.algorithm.as_str()) {
-                return refuse("valid signature algorithms are RS256, RS384 and RS512");
-            }
-            let jwt = &oauth2.jwt;
+        let jwt = &self.jwt;
+        if self.grant_type == Oauth2::JWT_BEARER {
             if several([jwt.key.reveal(), &jwt.key_file, &jwt.key_ref]) {
-                return refuse(
+                return Err(
                     "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer",
                 );
             }
+            if !["", "RS256", "RS384", "RS512"].contains(&jwt.algorithm.as_str()) {
+                return Err("valid signature algorithms are RS256, RS384 and RS512");
+            }
         } else if several([
-            oauth2.client_secret.reveal(),
-            &oauth2.client_secret_file,
-            &oauth2.client_secret_ref,
+            self.client_secret.reveal(),
+            &self.client_secret_file,
+            &self.client_secret_ref,
         ]) {
-            return refuse(
+            return Err(
                 "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials",
             );
         }
-        Ok(oauth2)
+        Ok(())
     }
 }
 
@@ -533,7 +579,7 @@ impl TlsConfig {
         };
         let versions = [text("min_version"), text("max_version")];
         tls.insecure_skip_verify = fields.bool("insecure_skip_verify", faults).unwrap_or(false);
-        fields.close(faults);
+        fields.close_sound(faults)?;
         let refuse = |message: &str| Err(ConfigError::at(node.line, message));
         let [min, max] = versions.map(|word| {
             if word.is_empty() {
@@ -590,40 +636,36 @@ impl ProxyConfig {
             connect_headers: Vec::new(),
         };
         if let Some(node) = fields.take("proxy_connect_header") {
-            match &node.value {
-                Value::Mapping(pairs) => {
-                    for (key, values) in pairs {
-                        let values = crate::decode::list(values, faults)
-                            .into_iter()
-                            .filter_map(|v| crate::decode::string(v, faults).map(Secret::new))
-                            .collect();
-                        proxy.connect_headers.push((key.name.clone(), values));
-                    }
-                }
-                _ => faults.add(node.line, "cannot unmarshal into config.ProxyHeader"),
+            for (key, values) in pairs(node, "config.ProxyHeader", faults) {
+                let values = list(values, "[]config.Secret", faults)
+                    .into_iter()
+                    .filter_map(|value| text(value, SECRET, faults).map(Secret::new))
+                    .collect();
+                proxy.connect_headers.push((key.name.clone(), values));
             }
         }
         crate::url::check(&proxy.url).map_err(|e| ConfigError::at(line, e))?;
-        let refuse = |message: &str| Err(ConfigError::at(line, message));
-        if !proxy.connect_headers.is_empty() && !proxy.from_environment && proxy.url.is_empty() {
-            return refuse(
+        Ok(proxy)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if !self.connect_headers.is_empty() && !self.from_environment && self.url.is_empty() {
+            return Err(
                 "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
             );
         }
-        if proxy.from_environment && !proxy.url.is_empty() {
-            return refuse(
+        if self.from_environment && !self.url.is_empty() {
+            return Err(
                 "if proxy_from_environment is configured, proxy_url must not be configured",
             );
         }
-        if proxy.from_environment && !proxy.no_proxy.is_empty() {
-            return refuse(
-                "if proxy_from_environment is configured, no_proxy must not be configured",
-            );
+        if self.from_environment && !self.no_proxy.is_empty() {
+            return Err("if proxy_from_environment is configured, no_proxy must not be configured");
         }
-        if proxy.url.is_empty() && !proxy.no_proxy.is_empty() {
-            return refuse("if no_proxy is configured, proxy_url must also be configured");
+        if self.url.is_empty() && !self.no_proxy.is_empty() {
+            return Err("if no_proxy is configured, proxy_url must also be configured");
         }
-        Ok(proxy)
+        Ok(())
     }
 }
 
@@ -631,23 +673,24 @@ fn read_headers(
     node: &Node,
     faults: &mut Faults,
 ) -> Result<Vec<(String, HeaderValues)>, ConfigError> {
-    let Value::Mapping(pairs) = &node.value else {
-        faults.add(node.line, "cannot unmarshal into config.Headers");
-        return Ok(Vec::new());
-    };
     let mut headers = Vec::new();
-    for (key, value) in pairs {
-        if RESERVED_HEADERS.contains(&key.name.to_ascii_lowercase().as_str()) {
-            return Err(ConfigError::at(
+    let mut reserved = None;
+    for (key, value) in pairs(node, "config.Headers", faults) {
+        let lower = key.name.to_ascii_lowercase();
+        if RESERVED_HEADERS.contains(&lower.as_str()) {
+            reserved.get_or_insert(ConfigError::at(
                 key.line,
-                format!("setting header {:?} is not allowed", key.name),
+                format!(
+                    "setting header {} is not allowed",
+                    go_quote(&canonical_header(&lower))
+                ),
             ));
         }
         let mut fields = Fields::open(value, "config.Header", faults);
         let values = HeaderValues {
             values: fields.strings("values", faults).unwrap_or_default(),
             secrets: fields
-                .strings("secrets", faults)
+                .strings_of("secrets", "[]config.Secret", SECRET, faults)
                 .unwrap_or_default()
                 .into_iter()
                 .map(Secret::new)
@@ -657,5 +700,18 @@ fn read_headers(
         fields.close(faults);
         headers.push((key.name.clone(), values));
     }
-    Ok(headers)
+    match reserved {
+        Some(error) => Err(error),
+        None => Ok(headers),
+    }
+}
+
+/// A header's name as it is usually written: `X-Amz-Date`.
+fn canonical_header(lower: &str) -> String {
+    let parts = lower.split('-').map(|part| {
+        let mut letters = part.chars();
+        let first = letters.next().map(|c| c.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    parts.collect::<Vec<_>>().join("-")
 }

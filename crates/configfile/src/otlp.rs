@@ -1,5 +1,6 @@
 //! `otlp`: checked as upstream checks it; this build takes no OTLP.
 
+use model::labels::go_quote;
 use model::relabel::NameValidation;
 
 use crate::decode::{ConfigError, Faults, Fields};
@@ -16,8 +17,9 @@ pub(crate) fn check(
     let all = fields
         .bool("promote_all_resource_attributes", faults)
         .unwrap_or(false);
-    let promoted = take_attributes(&mut fields, "promote_resource_attributes", faults)?;
-    let ignored = take_attributes(&mut fields, "ignore_resource_attributes", faults)?;
+    let mut list = |name| fields.strings(name, faults).unwrap_or_default();
+    let promoted = list("promote_resource_attributes");
+    let ignored = list("ignore_resource_attributes");
     let strategy = fields
         .string("translation_strategy", faults)
         .unwrap_or_default();
@@ -30,7 +32,7 @@ pub(crate) fn check(
     ] {
         fields.bool(name, faults);
     }
-    fields.close(faults);
+    fields.close_sound(faults)?;
     if all && !promoted.is_empty() {
         return refuse(
             "'promote_all_resource_attributes' and 'promote_resource_attributes' cannot be configured simultaneously"
@@ -43,41 +45,46 @@ pub(crate) fn check(
                 .into(),
         );
     }
+    for (name, adjective, attributes) in [
+        ("ignore_resource_attributes", "ignored", ignored),
+        ("promote_resource_attributes", "promoted", promoted),
+    ] {
+        let faults = faults_of_attributes(&attributes, adjective);
+        if !faults.is_empty() {
+            return refuse(format!("invalid '{name}': {}", faults.join("\n")));
+        }
+    }
     match strategy.as_str() {
         "" | "UnderscoreEscapingWithSuffixes" | "UnderscoreEscapingWithoutSuffixes" => Ok(()),
         "NoUTF8EscapingWithSuffixes" | "NoTranslation" if validation == NameValidation::Legacy => {
             refuse(format!(
-                "OTLP translation strategy {strategy:?} is not allowed when UTF8 is disabled"
+                "OTLP translation strategy {} is not allowed when UTF8 is disabled",
+                go_quote(&strategy)
             ))
         }
         "NoUTF8EscapingWithSuffixes" | "NoTranslation" => Ok(()),
-        other => refuse(format!("unsupported OTLP translation strategy {other:?}")),
+        other => refuse(format!(
+            "unsupported OTLP translation strategy {}",
+            go_quote(other)
+        )),
     }
 }
 
-fn take_attributes(
-    fields: &mut Fields<'_>,
-    name: &str,
-    faults: &mut Faults,
-) -> Result<Vec<String>, ConfigError> {
-    let line = fields.line;
-    let attributes = fields.strings(name, faults).unwrap_or_default();
+fn faults_of_attributes(attributes: &[String], adjective: &str) -> Vec<String> {
+    let mut faults = Vec::new();
     for (at, attribute) in attributes.iter().enumerate() {
-        if attribute.trim().is_empty() {
-            return Err(ConfigError::at(
-                line,
-                format!("invalid {name}: empty OTel resource attribute"),
-            ));
-        }
-        if attributes[..at]
+        let attribute = attribute.trim();
+        if attribute.is_empty() {
+            faults.push(format!("empty {adjective} OTel resource attribute"));
+        } else if attributes[..at]
             .iter()
-            .any(|known| known.trim() == attribute.trim())
+            .any(|known| known.trim() == attribute)
         {
-            return Err(ConfigError::at(
-                line,
-                format!("invalid {name}: duplicated OTel resource attribute {attribute:?}"),
+            faults.push(format!(
+                "duplicated {adjective} OTel resource attribute {}",
+                go_quote(attribute)
             ));
         }
     }
-    Ok(attributes)
+    faults
 }

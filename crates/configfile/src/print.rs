@@ -249,6 +249,18 @@ fn print_global(out: &mut Writer, global: &Global) {
         );
     }
     out.filled("query_log_file", &global.query_log_file);
+    let queries = &global.query_limits;
+    for (name, most) in [
+        ("query_max_series", queries.max_series),
+        ("query_max_samples_read", queries.max_samples_read),
+    ] {
+        if most != 0 {
+            out.field(name, most);
+        }
+    }
+    if queries.max_duration != 0 {
+        out.field("query_max_duration", format_duration(queries.max_duration));
+    }
     out.filled("scrape_failure_log_file", &global.scrape_failure_log_file);
     out.labels("external_labels", &global.external_labels);
     print_limits(out, &global.limits);

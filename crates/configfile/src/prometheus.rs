@@ -1,17 +1,18 @@
 //! `prometheus.yml`.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use model::Labels;
+use model::labels::go_quote;
 use model::relabel::NameValidation;
 
 use crate::alerting::AlertingConfig;
-use crate::decode::{ConfigError, Faults, Fields};
+use crate::decode::{ConfigError, Faults, Fields, sound};
 use crate::remote::{RemoteReadConfig, RemoteWriteConfig, unique_names};
 use crate::scrape::{
-    HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits, ScrapeProtocol, take_escaping,
-    take_protocols, take_validation,
+    HistogramChoices, NameEscaping, ScrapeConfig, ScrapeLimits, ScrapeProtocol, non_zero,
+    parse_protocols, take_protocols, take_validation,
 };
 use crate::sd::{SdConfig, star_only_in_last_element};
 use crate::yaml::Node;
@@ -37,6 +38,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// `runtime.gogc`, kept because it is shown again; it has no meaning here.
     pub gogc: Option<i64>,
+    /// The file that each of `scrape_configs` is from, where it is not the main one.
+    included_jobs: Vec<Option<String>>,
     /// Sections with content that this build does not carry out yet, with their line.
     pub not_carried_out: Vec<(&'static str, usize)>,
     /// What the user should know although the file loads.
@@ -72,6 +75,32 @@ pub struct Global {
     pub histograms: HistogramChoices,
     /// More report series.
     pub extra_scrape_metrics: bool,
+    /// What queries may touch, read and take.
+    pub query_limits: QueryLimits,
+    /// What is wrong with `metric_name_escaping_scheme`; jobs without one of their own are refused with it.
+    pub unknown_escaping: Option<String>,
+}
+
+/// `query_max_*`: shown again only, for upstream heeds them with a feature alone that this build does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Series.
+    pub max_series: u64,
+    /// Samples.
+    pub max_samples_read: u64,
+    /// Milliseconds.
+    pub max_duration: i64,
+}
+
+impl QueryLimits {
+    fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> Result<QueryLimits, ConfigError> {
+        let mut whole = |name| fields.whole(name, "uint64", faults).unwrap_or(0);
+        Ok(QueryLimits {
+            max_series: whole("query_max_series"),
+            max_samples_read: whole("query_max_samples_read"),
+            max_duration: fields.duration("query_max_duration", faults)?.unwrap_or(0),
+        })
+    }
 }
 
 impl Default for Global {
@@ -90,6 +119,8 @@ impl Default for Global {
             name_escaping: NameEscaping::AllowUtf8,
             histograms: HistogramChoices::default(),
             extra_scrape_metrics: false,
+            query_limits: QueryLimits::default(),
+            unknown_escaping: None,
         }
     }
 }
@@ -111,66 +142,95 @@ impl Global {
         warnings: &mut Vec<String>,
         faults: &mut Faults,
     ) -> Result<Global, ConfigError> {
+        let at = |message: String| ConfigError::at(node.line, message);
         let mut fields = Fields::open(node, "config.plain", faults);
-        let non_zero = |value: Option<i64>| value.filter(|ms| *ms != 0);
-        let scrape_interval = non_zero(fields.duration("scrape_interval", faults)?)
-            .unwrap_or(defaults.scrape_interval);
+        let interval = non_zero(fields.duration("scrape_interval", faults)?);
         let timeout = non_zero(fields.duration("scrape_timeout", faults)?);
-        if timeout.is_some_and(|timeout| timeout > scrape_interval) {
-            return Err(ConfigError::at(
-                node.line,
-                "global scrape timeout greater than scrape interval",
-            ));
-        }
+        let protocols = take_protocols(&mut fields, faults);
+        let labels = fields.string_map("external_labels", faults);
         let validation = take_validation(&mut fields, faults)?.unwrap_or_default();
-        let escaping = take_escaping(&mut fields, faults, " for global config")?;
-        if escaping == Some(NameEscaping::AllowUtf8) && validation == NameValidation::Legacy {
-            return Err(ConfigError::at(
-                node.line,
-                "utf8 metric names requested but validation scheme is not set to UTF8",
-            ));
-        }
-        let global = Global {
+        let scrape_interval = interval.unwrap_or(defaults.scrape_interval);
+        let mut global = Global {
             scrape_interval,
             scrape_timeout: timeout.unwrap_or(defaults.scrape_timeout.min(scrape_interval)),
             evaluation_interval: non_zero(fields.duration("evaluation_interval", faults)?)
                 .unwrap_or(defaults.evaluation_interval),
             rule_query_offset: fields.duration("rule_query_offset", faults)?.unwrap_or(0),
-            scrape_protocols: take_protocols(&mut fields, faults, "for global config")?
-                .or_else(|| defaults.scrape_protocols.clone()),
-            external_labels: read_external_labels(&mut fields, environment, warnings, faults)?,
+            scrape_protocols: defaults.scrape_protocols.clone(),
+            external_labels: Labels::empty(),
             query_log_file: fields.string("query_log_file", faults).unwrap_or_default(),
+            query_limits: QueryLimits::take(&mut fields, faults)?,
             scrape_failure_log_file: fields
                 .string("scrape_failure_log_file", faults)
                 .unwrap_or_default(),
             limits: ScrapeLimits::take(&mut fields, faults, ScrapeLimits::default())?,
             name_validation: validation,
-            name_escaping: escaping.unwrap_or(match validation {
+            name_escaping: match validation {
                 NameValidation::Utf8 => NameEscaping::AllowUtf8,
                 NameValidation::Legacy => NameEscaping::Underscores,
-            }),
-            histograms: HistogramChoices::take(&mut fields, faults, HistogramChoices::default()),
+            },
+            unknown_escaping: None,
+            histograms: HistogramChoices {
+                scrape_native: fields
+                    .maybe_bool("scrape_native_histograms", faults)
+                    .unwrap_or(defaults.histograms.scrape_native),
+                always_scrape_classic: fields
+                    .bool("always_scrape_classic_histograms", faults)
+                    .unwrap_or(false),
+                convert_classic: fields
+                    .bool("convert_classic_histograms_to_nhcb", faults)
+                    .unwrap_or(false),
+            },
             extra_scrape_metrics: fields
-                .bool("extra_scrape_metrics", faults)
+                .maybe_bool("extra_scrape_metrics", faults)
                 .unwrap_or(defaults.extra_scrape_metrics),
         };
-        fields.close(faults);
+        let escaping = fields
+            .string("metric_name_escaping_scheme", faults)
+            .filter(|word| !word.is_empty());
+        fields.close_sound(faults)?;
+        if let Some(word) = escaping {
+            match NameEscaping::parse(&word, "global") {
+                Ok(escaping) => global.name_escaping = escaping,
+                // As upstream has it, a fault of the jobs that would use it.
+                Err(error) => global.unknown_escaping = Some(error),
+            }
+        }
+        global.external_labels = read_external_labels(labels, validation, environment, warnings)?;
+        if timeout.is_some_and(|timeout| timeout > scrape_interval) {
+            return Err(at(
+                "global scrape timeout greater than scrape interval".into()
+            ));
+        }
+        if let Some(words) = protocols {
+            let protocols =
+                parse_protocols(&words).map_err(|e| at(format!("{e} for global config")))?;
+            global.scrape_protocols = Some(protocols);
+        }
         Ok(global)
+    }
+
+    /// How jobs escape names that say nothing about it.
+    pub(crate) fn name_escaping_of_jobs(&self) -> Result<NameEscaping, String> {
+        match &self.unknown_escaping {
+            None => Ok(self.name_escaping),
+            Some(error) => Err(error.clone()),
+        }
     }
 }
 
 fn read_external_labels(
-    fields: &mut Fields<'_>,
+    labels: Vec<(String, String, usize)>,
+    validation: NameValidation,
     environment: &dyn Fn(&str) -> Option<String>,
     warnings: &mut Vec<String>,
-    faults: &mut Faults,
 ) -> Result<Labels, ConfigError> {
     let mut pairs = Vec::new();
-    for (name, value, line) in fields.string_map("external_labels", faults) {
-        if name.is_empty() {
+    for (name, value, line) in labels {
+        if !validation.allows_label(&name) {
             return Err(ConfigError::at(
                 line,
-                format!("{name:?} is not a valid label name"),
+                format!("{} is not a valid label name", go_quote(&name)),
             ));
         }
         let expanded = expand_environment(&value, environment, |missing| {
@@ -253,13 +313,13 @@ pub struct RetentionConfig {
 impl StorageConfig {
     fn read(node: &Node, faults: &mut Faults) -> Result<StorageConfig, ConfigError> {
         let mut storage = StorageConfig::default();
-        let mut fields = Fields::open(node, "config.plain", faults);
+        let mut fields = Fields::open(node, "config.StorageConfig", faults);
         if let Some(tsdb) = fields.take("tsdb") {
-            storage.read_tsdb(tsdb, faults)?;
+            sound(storage.read_tsdb(tsdb, faults))?;
         }
         if let Some(exemplars) = fields.take("exemplars") {
-            let mut inner = Fields::open(exemplars, "config.plain", faults);
-            storage.max_exemplars = inner.int("max_exemplars", faults);
+            let mut inner = Fields::open(exemplars, "config.ExemplarsConfig", faults);
+            storage.max_exemplars = inner.whole("max_exemplars", "int64", faults);
             inner.close(faults);
         }
         fields.close(faults);
@@ -274,45 +334,61 @@ impl StorageConfig {
         self.stale_series_compaction_threshold = fields
             .float("stale_series_compaction_threshold", faults)
             .unwrap_or(0.0);
-        if !(0.0..=1.0).contains(&self.stale_series_compaction_threshold) {
-            return Err(ConfigError::at(
-                node.line,
-                "stale_series_compaction_threshold must be between 0 and 1",
-            ));
-        }
         if let Some(encoding) = fields.take("chunk_encoding") {
-            let mut inner = Fields::open(encoding, "config.plain", faults);
-            let floats = inner.string("floats", faults).unwrap_or_default();
-            self.float_encoding.clone_from(&floats);
-            if !["", "xor", "xor2"].contains(&floats.as_str()) {
-                return Err(ConfigError::at(
-                    encoding.line,
-                    format!("unknown chunk encoding for floats {floats:?}, must be xor or xor2"),
-                ));
-            }
+            let mut inner = Fields::open(encoding, "config.ChunkEncodingConfig", faults);
+            self.float_encoding = inner.string("floats", faults).unwrap_or_default();
             inner.close(faults);
         }
         if let Some(retention) = fields.take("retention") {
-            let mut inner = Fields::open(retention, "config.plain", faults);
-            let read = RetentionConfig {
-                time: inner.duration("time", faults)?.unwrap_or(0),
-                size: inner.size("size", faults)?.unwrap_or(0),
-                percentage: inner.float("percentage", faults).unwrap_or(0.0),
-            };
-            inner.close(faults);
-            self.retention = Some(read);
-            if !(0.0..=100.0).contains(&read.percentage) {
-                let shown = model::number::format_float(read.percentage);
-                return Err(ConfigError::at(
-                    retention.line,
-                    format!(
-                        "'storage.tsdb.retention.percentage' must be in the range [0, 100]; provided {shown}"
-                    ),
-                ));
-            }
+            self.retention = sound(RetentionConfig::read(retention, faults))?;
         }
-        fields.close(faults);
+        fields.close_sound(faults)?;
+        if !["", "xor", "xor2"].contains(&self.float_encoding.as_str()) {
+            return Err(ConfigError::at(
+                node.line,
+                format!(
+                    "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be omitted entirely, got {}",
+                    go_quote(&self.float_encoding)
+                ),
+            ));
+        }
         Ok(())
+    }
+}
+
+impl RetentionConfig {
+    fn read(node: &Node, faults: &mut Faults) -> Result<RetentionConfig, ConfigError> {
+        let mut inner = Fields::open(node, "config.plain", faults);
+        let below_zero = node.get("size").and_then(Node::text).filter(|size| {
+            size.strip_prefix('-')
+                .is_some_and(|size| crate::size::parse_size(size).is_ok_and(|bytes| bytes > 0))
+        });
+        let read = RetentionConfig {
+            time: inner.duration("time", faults)?.unwrap_or(0),
+            size: inner.size("size", faults)?.unwrap_or(0),
+            percentage: inner.float("percentage", faults).unwrap_or(0.0),
+        };
+        inner.close_sound(faults)?;
+        if let Some(size) = below_zero {
+            let bytes = crate::size::parse_size(&size[1..]).unwrap_or(0);
+            return Err(ConfigError::at(
+                node.line,
+                format!(
+                    "'storage.tsdb.retention.size' must be greater than or equal to 0, got -{}",
+                    crate::size::format_size(bytes)
+                ),
+            ));
+        }
+        if read.percentage < 0.0 || read.percentage > 100.0 {
+            return Err(ConfigError::at(
+                node.line,
+                format!(
+                    "'storage.tsdb.retention.percentage' must be in the range [0, 100], got {}",
+                    model::number::format_float(read.percentage)
+                ),
+            ));
+        }
+        Ok(read)
     }
 }
 
@@ -350,46 +426,48 @@ impl Config {
         };
         let mut fields = Fields::open(node, "config.plain", faults);
         if let Some(global) = fields.take("global") {
-            let defaults = &config.global;
-            config.global =
-                Global::read(global, defaults, environment, &mut config.warnings, faults)?;
+            let (defaults, warnings) = (config.global.clone(), &mut config.warnings);
+            let read = Global::read(global, &defaults, environment, warnings, faults);
+            config.global = sound(read)?.unwrap_or(defaults);
         }
         if let Some(runtime) = fields.take("runtime") {
-            let mut inner = Fields::open(runtime, "config.plain", faults);
+            let mut inner = Fields::open(runtime, "config.RuntimeConfig", faults);
             config.gogc = inner.int("gogc", faults);
             inner.close(faults);
         }
-        config.rule_files = read_globs(&mut fields, "rule_files", "rule", faults)?;
-        config.scrape_config_files =
-            read_globs(&mut fields, "scrape_config_files", "scrape config", faults)?;
-        let jobs = fields.list("scrape_configs", faults);
-        config.read_jobs(&jobs, faults)?;
+        config.rule_files = fields.strings("rule_files", faults).unwrap_or_default();
+        config.scrape_config_files = fields
+            .strings("scrape_config_files", faults)
+            .unwrap_or_default();
+        let jobs = fields.list("scrape_configs", "[]*config.ScrapeConfig", faults);
+        config.read_jobs(&jobs, None, faults)?;
         if let Some(storage) = fields.take("storage") {
             config.storage = StorageConfig::read(storage, faults)?;
         }
         let validation = config.global.name_validation;
         if let Some(node) = fields.take("alerting") {
-            config.alerting = AlertingConfig::read(node, validation, faults)?;
+            config.alerting =
+                sound(AlertingConfig::read(node, validation, faults))?.unwrap_or_default();
         }
-        for node in fields.list("remote_write", faults) {
-            let remote = RemoteWriteConfig::read(node, validation, environment, faults)?;
-            config.remote_write.push(remote);
+        for node in fields.list("remote_write", "[]*config.RemoteWriteConfig", faults) {
+            let remote = RemoteWriteConfig::read(node, validation, environment, faults);
+            config.remote_write.extend(sound(remote)?);
             let names = config.remote_write.iter().map(|r| r.name.as_str());
             unique_names("remote write", names, node.line)?;
         }
-        for node in fields.list("remote_read", faults) {
-            config
-                .remote_read
-                .push(RemoteReadConfig::read(node, faults)?);
+        for node in fields.list("remote_read", "[]*config.RemoteReadConfig", faults) {
+            let remote = sound(RemoteReadConfig::read(node, faults))?;
+            config.remote_read.extend(remote);
             let names = config.remote_read.iter().map(|r| r.name.as_str());
             unique_names("remote read", names, node.line)?;
         }
-        if let Some(node) = fields.take("tracing").filter(|node| has_content(node)) {
-            crate::tracing::check(node, faults)?;
+        if let Some(node) = fields.take("tracing")
+            && sound(crate::tracing::check(node, faults))?.is_some()
+        {
             config.not_carried_out.push(("tracing", node.line));
         }
         if let Some(node) = fields.take("otlp") {
-            crate::otlp::check(node, validation, faults)?;
+            sound(crate::otlp::check(node, validation, faults))?;
             if has_content(node) {
                 let line = node.line;
                 config.warnings.push(format!(
@@ -397,11 +475,19 @@ impl Config {
                 ));
             }
         }
-        fields.close(faults);
+        fields.close_sound(faults)?;
+        check_globs(&config.rule_files, "rule", node.line)?;
+        check_globs(&config.scrape_config_files, "scrape config", node.line)?;
         Ok(config)
     }
 
-    fn read_jobs(&mut self, jobs: &[&Node], faults: &mut Faults) -> Result<(), ConfigError> {
+    /// Reads jobs of the file itself or of an included one.
+    fn read_jobs(
+        &mut self,
+        jobs: &[&Node],
+        file: Option<&str>,
+        faults: &mut Faults,
+    ) -> Result<(), ConfigError> {
         for job in jobs {
             if job.is_null() {
                 return Err(ConfigError::at(
@@ -409,36 +495,46 @@ impl Config {
                     "empty or null scrape config section",
                 ));
             }
-            let job_config = ScrapeConfig::read(job, &self.global, faults)?;
-            if self
-                .scrape_configs
-                .iter()
-                .any(|known| known.job_name == job_config.job_name)
-            {
+            let Some(config) = sound(ScrapeConfig::read(job, &self.global, faults))? else {
+                continue;
+            };
+            let mut known = self.scrape_configs.iter();
+            if let Some(at) = known.position(|known| known.job_name == config.job_name) {
+                let first = match self.included_jobs.get(at) {
+                    _ if file.is_none() => String::new(),
+                    None | Some(None) => ", first found in main config file".into(),
+                    Some(Some(file)) => format!(", first found in {}", go_quote(file)),
+                };
                 return Err(ConfigError::at(
                     job.line,
                     format!(
-                        "found multiple scrape configs with job name {:?}",
-                        job_config.job_name
+                        "found multiple scrape configs with job name {}{first}",
+                        go_quote(&config.job_name)
                     ),
                 ));
             }
-            self.scrape_configs.push(job_config);
+            self.scrape_configs.push(config);
+            self.included_jobs.push(file.map(str::to_string));
         }
         Ok(())
     }
 
-    /// Adds the jobs of a file that `scrape_config_files` matched. Relative paths in it count from its own folder.
-    pub fn add_scrape_config_file(&mut self, text: &str, path: &Path) -> Result<(), ConfigError> {
-        let shown = path.display().to_string();
-        let node = crate::yaml::parse(text).map_err(|e| e.in_file(&shown))?;
+    /// Adds the jobs of a file that `scrape_config_files` matched. Relative paths in it count from its own folder;
+    /// messages call it `shown`.
+    pub fn add_scrape_config_file(
+        &mut self,
+        text: &str,
+        path: &Path,
+        shown: &str,
+    ) -> Result<(), ConfigError> {
+        let node = crate::yaml::parse(text)?;
         let mut faults = Faults::default();
         let mut fields = Fields::open(&node, "config.ScrapeConfigs", &mut faults);
-        let jobs = fields.list("scrape_configs", &mut faults);
+        let jobs = fields.list("scrape_configs", "[]*config.ScrapeConfig", &mut faults);
         fields.close(&mut faults);
         let before = self.scrape_configs.len();
-        let result = self.read_jobs(&jobs, &mut faults);
-        faults.finish(result).map_err(|e| e.in_file(&shown))?;
+        let result = self.read_jobs(&jobs, Some(shown), &mut faults);
+        faults.finish(result)?;
         let dir = path.parent().unwrap_or(Path::new(""));
         for job in &mut self.scrape_configs[before..] {
             job.resolve_paths(dir);
@@ -526,9 +622,27 @@ impl ScrapeConfig {
 /// Makes a relative path count from `dir`; an empty one stays empty.
 pub(crate) fn resolve(dir: &Path, path: &mut String) {
     if !path.is_empty() && Path::new(path.as_str()).is_relative() {
-        let joined: PathBuf = dir.join(&path);
-        *path = joined.to_string_lossy().into_owned();
+        *path = cleaned(&dir.join(&path)).to_string_lossy().into_owned();
     }
+}
+
+/// A path without `.` and `..` where they can be done away with by looking at it alone, as messages show it.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        let last = clean.components().next_back();
+        match (part, last) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                clean.pop();
+            }
+            (part, _) => clean.push(part),
+        }
+    }
+    if clean.as_os_str().is_empty() {
+        clean.push(".");
+    }
+    clean
 }
 
 fn has_content(node: &Node) -> bool {
@@ -540,20 +654,13 @@ fn has_content(node: &Node) -> bool {
     }
 }
 
-fn read_globs(
-    fields: &mut Fields<'_>,
-    name: &str,
-    what: &str,
-    faults: &mut Faults,
-) -> Result<Vec<String>, ConfigError> {
-    let line = fields.line;
-    let globs = fields.strings(name, faults).unwrap_or_default();
+fn check_globs(globs: &[String], what: &str, line: usize) -> Result<(), ConfigError> {
     match globs.iter().find(|glob| !star_only_in_last_element(glob)) {
         Some(glob) => Err(ConfigError::at(
             line,
-            format!("invalid {what} file path {glob:?}"),
+            format!("invalid {what} file path {}", go_quote(glob)),
         )),
-        None => Ok(globs),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use model::Labels;
+use model::labels::go_quote;
 use model::relabel::{NameValidation, RelabelRule};
 
 use crate::cloud_identity::CloudIdentity;
@@ -207,6 +208,15 @@ pub(crate) fn take_headers(
 
 const AUTHORIZATION: &str = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter";
 
+/// A section's URL; none where it is not there or null. An empty text is upstream's to fail with later.
+fn checked_url(url: Option<String>, line: usize) -> Result<Option<String>, ConfigError> {
+    let url = url.filter(|url| !url.is_empty());
+    if let Some(url) = &url {
+        crate::url::check(url).map_err(|e| ConfigError::in_field(line, "url", e))?;
+    }
+    Ok(url)
+}
+
 impl RemoteWriteConfig {
     pub(crate) fn read(
         node: &Node,
@@ -221,47 +231,56 @@ impl RemoteWriteConfig {
             ));
         }
         let mut fields = Fields::open(node, "config.plain", faults);
-        let url = fields.string("url", faults).unwrap_or_default();
-        if url.is_empty() {
-            return Err(ConfigError::at(node.line, "url for remote_write is empty"));
-        }
-        crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
-        let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
+        let url = fields.string("url", faults);
+        let url = checked_url(url, node.line)?;
+        let headers = take_headers(&mut fields, AUTHORIZATION, faults);
         let defaults = HttpClientConfig {
             enable_http2: false,
             ..HttpClientConfig::default()
         };
-        let http = HttpClientConfig::take_with_defaults(&mut fields, faults, defaults)?;
-        let identity = CloudIdentity::take(&mut fields, &http, environment, faults)?;
-        let rules = fields.list("write_relabel_configs", faults);
-        let message = match fields.string("protobuf_message", faults) {
-            Some(word) if !word.is_empty() => WriteMessage::parse(&word).map_err(|e| {
-                ConfigError::at(node.line, format!("invalid protobuf_message value: {e}"))
-            })?,
-            _ => WriteMessage::V1,
-        };
+        let http = HttpClientConfig::take_with_defaults(&mut fields, faults, defaults);
+        let identity = CloudIdentity::take(&mut fields, http.as_ref().ok(), environment, faults);
+        let rules = fields.list("write_relabel_configs", "[]*relabel.Config", faults);
+        let relabel_configs = read_rules(
+            &rules,
+            "empty or null relabeling rule in remote write config",
+            validation,
+            faults,
+        )?;
+        let message = fields.string_of("protobuf_message", "remote.WriteMessageType", faults);
         let mut flag = |name| fields.bool(name, faults).unwrap_or(false);
         let (send_exemplars, send_native_histograms) =
             (flag("send_exemplars"), flag("send_native_histograms"));
         let (round_robin_dns, failed_request_logging) =
             (flag("round_robin_dns"), flag("failed_request_logging"));
-        let config = RemoteWriteConfig {
-            timeout: fields.duration("remote_timeout", faults)?.unwrap_or(30_000),
-            name: fields.string("name", faults).unwrap_or_default(),
-            relabel_configs: read_rules(
-                &rules,
-                "empty or null relabeling rule in remote write config",
-                validation,
-                faults,
-            )?,
-            queue: match fields.take("queue_config") {
-                Some(node) => QueueConfig::read(node, faults)?,
-                None => QueueConfig::default(),
-            },
-            metadata: match fields.take("metadata_config") {
-                Some(node) => MetadataConfig::read(node, faults)?,
-                None => MetadataConfig::default(),
-            },
+        let timeout = fields.duration("remote_timeout", faults)?.unwrap_or(30_000);
+        let name = fields.string("name", faults).unwrap_or_default();
+        let queue = match fields.take_even_null("queue_config") {
+            Some(node) => QueueConfig::read(node, faults),
+            None => Ok(QueueConfig::default()),
+        };
+        let metadata = match fields.take_even_null("metadata_config") {
+            Some(node) => MetadataConfig::read(node, faults)?,
+            None => MetadataConfig::default(),
+        };
+        fields.close_sound(faults)?;
+        let Some(url) = url else {
+            return Err(ConfigError::at(node.line, "url for remote_write is empty"));
+        };
+        let headers = headers?;
+        let message = match message {
+            Some(word) => WriteMessage::parse(&word).map_err(|e| {
+                ConfigError::at(node.line, format!("invalid protobuf_message value: {e}"))
+            })?,
+            None => WriteMessage::V1,
+        };
+        Ok(RemoteWriteConfig {
+            timeout,
+            name,
+            relabel_configs,
+            http: http?,
+            queue: queue?,
+            metadata,
             url,
             headers,
             send_exemplars,
@@ -269,11 +288,8 @@ impl RemoteWriteConfig {
             message,
             round_robin_dns,
             failed_request_logging,
-            http,
-            identity,
-        };
-        fields.close(faults);
-        Ok(config)
+            identity: identity?,
+        })
     }
 
     pub(crate) fn resolve_paths(&mut self, dir: &Path) {
@@ -284,45 +300,54 @@ impl RemoteWriteConfig {
 
 impl QueueConfig {
     fn read(node: &Node, faults: &mut Faults) -> Result<QueueConfig, ConfigError> {
-        let mut fields = Fields::open(node, "config.plain", faults);
+        let zero = node.is_null();
+        let mut fields = Fields::open(node, "config.QueueConfig", faults);
+        // Upstream takes a section that is there but empty for zeros, not for the defaults.
         let defaults = QueueConfig::default();
-        let mut positive = |name: &str, default: u64| match fields.int(name, faults) {
-            Some(value) => u64::try_from(value)
-                .ok()
-                .filter(|value| *value > 0)
-                .ok_or_else(|| {
-                    ConfigError::at(
-                        node.line,
-                        format!("remote write queue {name} must be positive"),
-                    )
-                }),
-            None => Ok(default),
+        let mut count = |name: &str, default: u64| match fields.int(name, faults) {
+            None if zero => 0,
+            None => i64::try_from(default).unwrap_or(i64::MAX),
+            Some(value) => value,
         };
-        let max_shards = positive("max_shards", defaults.max_shards)?;
-        let min_shards = positive("min_shards", defaults.min_shards)?;
-        let max_samples_per_send = positive("max_samples_per_send", defaults.max_samples_per_send)?;
-        let capacity = positive("capacity", defaults.capacity)?;
+        let max_shards = count("max_shards", defaults.max_shards);
+        let min_shards = count("min_shards", defaults.min_shards);
+        let max_samples_per_send = count("max_samples_per_send", defaults.max_samples_per_send);
+        let capacity = count("capacity", defaults.capacity);
         let mut time = |name: &str, default: i64| {
             Ok::<i64, ConfigError>(fields.duration(name, faults)?.unwrap_or(default))
         };
-        let queue = QueueConfig {
-            batch_send_deadline: time("batch_send_deadline", defaults.batch_send_deadline)?,
-            min_backoff: time("min_backoff", defaults.min_backoff)?,
-            max_backoff: time("max_backoff", defaults.max_backoff)?,
-            sample_age_limit: time("sample_age_limit", 0)?,
-            retry_on_http_429: fields.bool("retry_on_http_429", faults).unwrap_or(false),
-            capacity,
-            max_shards,
-            min_shards,
-            max_samples_per_send,
+        let batch_send_deadline = time("batch_send_deadline", defaults.batch_send_deadline)?;
+        let min_backoff = time("min_backoff", defaults.min_backoff)?;
+        let max_backoff = time("max_backoff", defaults.max_backoff)?;
+        let sample_age_limit = time("sample_age_limit", 0)?;
+        let retry_on_http_429 = fields.bool("retry_on_http_429", faults).unwrap_or(false);
+        fields.close_sound(faults)?;
+        let positive = |name: &str, value: i64| match u64::try_from(value) {
+            Ok(value) if value > 0 => Ok(value),
+            _ => Err(ConfigError::at(
+                node.line,
+                format!("remote write queue {name} must be positive"),
+            )),
         };
-        fields.close(faults);
+        let queue = QueueConfig {
+            max_shards: positive("max_shards", max_shards)?,
+            min_shards: positive("min_shards", min_shards)?,
+            max_samples_per_send: max_samples_per_send.try_into().unwrap_or(0),
+            capacity: capacity.try_into().unwrap_or(0),
+            batch_send_deadline,
+            min_backoff,
+            max_backoff,
+            sample_age_limit,
+            retry_on_http_429,
+        };
         if queue.min_shards > queue.max_shards {
             return Err(ConfigError::at(
                 node.line,
                 "remote write queue min_shards must not be greater than max_shards",
             ));
         }
+        positive("max_samples_per_send", max_samples_per_send)?;
+        positive("capacity", capacity)?;
         if queue.max_backoff < queue.min_backoff {
             return Err(ConfigError::at(
                 node.line,
@@ -335,16 +360,17 @@ impl QueueConfig {
 
 impl MetadataConfig {
     fn read(node: &Node, faults: &mut Faults) -> Result<MetadataConfig, ConfigError> {
-        let mut fields = Fields::open(node, "config.plain", faults);
+        let mut fields = Fields::open(node, "config.MetadataConfig", faults);
         let defaults = MetadataConfig::default();
         let metadata = MetadataConfig {
-            send: fields.bool("send", faults).unwrap_or(true),
+            // Upstream takes a section that is there but empty for zeros, not for the defaults.
+            send: fields.bool("send", faults).unwrap_or(!node.is_null()),
             send_interval: fields
                 .duration("send_interval", faults)?
                 .unwrap_or(defaults.send_interval),
             max_samples_per_send: fields
-                .uint("max_samples_per_send", faults)
-                .filter(|n| *n > 0)
+                .int("max_samples_per_send", faults)
+                .and_then(|n| u64::try_from(n).ok().filter(|n| *n > 0))
                 .unwrap_or(defaults.max_samples_per_send),
         };
         fields.close(faults);
@@ -361,14 +387,11 @@ impl RemoteReadConfig {
             ));
         }
         let mut fields = Fields::open(node, "config.plain", faults);
-        let url = fields.string("url", faults).unwrap_or_default();
-        if url.is_empty() {
-            return Err(ConfigError::at(node.line, "url for remote_read is empty"));
-        }
-        crate::url::check(&url).map_err(|e| ConfigError::at(node.line, e))?;
-        let headers = take_headers(&mut fields, AUTHORIZATION, faults)?;
-        let http = HttpClientConfig::take(&mut fields, faults)?;
-        let config = RemoteReadConfig {
+        let url = fields.string("url", faults);
+        let url = checked_url(url, node.line)?;
+        let headers = take_headers(&mut fields, AUTHORIZATION, faults);
+        let http = HttpClientConfig::take(&mut fields, faults);
+        let mut config = RemoteReadConfig {
             timeout: fields.duration("remote_timeout", faults)?.unwrap_or(60_000),
             name: fields.string("name", faults).unwrap_or_default(),
             read_recent: fields.bool("read_recent", faults).unwrap_or(false),
@@ -377,14 +400,18 @@ impl RemoteReadConfig {
                 .bool("filter_external_labels", faults)
                 .unwrap_or(true),
             chunked_read_limit: fields
-                .uint("chunked_read_limit", faults)
+                .whole("chunked_read_limit", "uint64", faults)
                 .filter(|n| *n > 0)
                 .unwrap_or(50_000_000),
-            url,
-            headers,
-            http,
+            url: String::new(),
+            headers: Vec::new(),
+            http: HttpClientConfig::default(),
         };
-        fields.close(faults);
+        fields.close_sound(faults)?;
+        config.url =
+            url.ok_or_else(|| ConfigError::at(node.line, "url for remote_read is empty"))?;
+        config.headers = headers?;
+        config.http = http?;
         Ok(config)
     }
 
@@ -404,7 +431,10 @@ pub(crate) fn unique_names<'a>(
         if !seen.insert(name) {
             return Err(ConfigError::at(
                 line,
-                format!("found multiple {what} configs with job name {name:?}"),
+                format!(
+                    "found multiple {what} configs with job name {}",
+                    go_quote(name)
+                ),
             ));
         }
     }

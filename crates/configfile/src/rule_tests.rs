@@ -98,7 +98,7 @@ fn read(node: &Node, faults: &mut Faults) -> Result<RuleTestFile, ConfigError> {
         fuzzy_compare: fields.bool("fuzzy_compare", faults).unwrap_or(false),
         tests: Vec::new(),
     };
-    let tests = fields.list("tests", faults);
+    let tests = fields.list("tests", "[]main.testGroup", faults);
     fields.close(faults);
     for test in tests {
         file.tests
@@ -131,9 +131,9 @@ fn read_test(
         alerts: Vec::new(),
         queries: Vec::new(),
     };
-    let series = fields.list("input_series", faults);
-    let alerts = fields.list("alert_rule_test", faults);
-    let queries = fields.list("promql_expr_test", faults);
+    let series = fields.list("input_series", "[]main.series", faults);
+    let alerts = fields.list("alert_rule_test", "[]main.alertTestCase", faults);
+    let queries = fields.list("promql_expr_test", "[]main.promqlTestCase", faults);
     fields.close(faults);
     for node in series {
         let mut fields = Fields::open(node, "main.series", faults);
@@ -158,7 +158,7 @@ fn read_alerts(node: &Node, faults: &mut Faults) -> Result<AlertCase, ConfigErro
         alertname: fields.string("alertname", faults).unwrap_or_default(),
         expected: Vec::new(),
     };
-    let expected = fields.list("exp_alerts", faults);
+    let expected = fields.list("exp_alerts", "[]main.alert", faults);
     fields.close(faults);
     for node in expected {
         let mut fields = Fields::open(node, "main.alert", faults);
@@ -184,7 +184,7 @@ fn read_query(node: &Node, faults: &mut Faults) -> Result<QueryCase, ConfigError
         eval_time: fields.duration("eval_time", faults)?.unwrap_or(0),
         expected: Vec::new(),
     };
-    let expected = fields.list("exp_samples", faults);
+    let expected = fields.list("exp_samples", "[]main.sample", faults);
     fields.close(faults);
     for node in expected {
         let mut fields = Fields::open(node, "main.sample", faults);

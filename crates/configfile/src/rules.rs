@@ -1,5 +1,7 @@
 //! Rule files: groups of recording and alerting rules.
 
+use std::collections::HashSet;
+
 use gotemplate::Template;
 use gotemplate::alerting::{ALERT_PRELUDE, KnownFunctions};
 use model::labels::{go_quote, is_valid_label_name_legacy, is_valid_metric_name_legacy};
@@ -7,7 +9,7 @@ use model::relabel::NameValidation;
 use promql_syntax::ParserOptions;
 
 use crate::decode::{ConfigError, Faults, Fields};
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Dialect, Node};
 
 /// Groups that one file may have, and rules of one group: far more than anybody has, far less than memory.
 const MANY: usize = 100_000;
@@ -95,7 +97,7 @@ pub struct Rule {
 impl RuleFile {
     /// Reads and checks a file; all faults at once, each with line and column where it has one.
     pub fn parse(text: &str, options: &RuleFileOptions) -> Result<RuleFile, Vec<String>> {
-        let node = yaml::parse(text).map_err(|e| vec![e.to_string()])?;
+        let node = yaml::parse_as(text, Dialect::V3).map_err(told_twice)?;
         RuleFile::from_node(&node, options)
     }
 
@@ -103,14 +105,12 @@ impl RuleFile {
     pub fn from_node(node: &Node, options: &RuleFileOptions) -> Result<RuleFile, Vec<String>> {
         let mut reader = Reader {
             options,
-            faults: Faults::default(),
+            faults: Faults::of(Dialect::V3, options.ignore_unknown_fields),
             errors: Vec::new(),
+            names: HashSet::new(),
         };
         let result = reader.file(node);
-        let file = reader
-            .faults
-            .finish(result)
-            .map_err(|e| vec![e.to_string()])?;
+        let file = reader.faults.finish(result).map_err(told_twice)?;
         if reader.errors.is_empty() {
             Ok(file)
         } else {
@@ -119,10 +119,25 @@ impl RuleFile {
     }
 }
 
+/// Upstream reads a file twice, the second time for the places of its values, and tells the faults of both.
+fn told_twice(error: ConfigError) -> Vec<String> {
+    const NODES: [(&str, &str); 4] = [
+        ("rulefmt.RuleGroups", "rulefmt.ruleGroups"),
+        ("rulefmt.RuleGroup", "rulefmt.RuleGroupNode"),
+        ("rulefmt.Rule", "rulefmt.RuleNode"),
+        ("map[string]string", "map[string]string"),
+    ];
+    let again = error.told_again(&NODES);
+    let both = std::iter::once(error).chain(again);
+    both.map(|error| error.to_string()).collect()
+}
+
 struct Reader<'a> {
     options: &'a RuleFileOptions,
     faults: Faults,
     errors: Vec<String>,
+    /// Of the groups so far.
+    names: HashSet<String>,
 }
 
 /// Where a scalar starts; 0:0 where there is none, as upstream has it.
@@ -136,33 +151,13 @@ impl std::fmt::Display for Place {
 }
 
 impl Reader<'_> {
-    fn close(&mut self, fields: Fields<'_>) {
-        if !self.options.ignore_unknown_fields {
-            fields.close(&mut self.faults);
-        }
-    }
-
     fn file(&mut self, node: &Node) -> Result<RuleFile, ConfigError> {
         let mut fields = Fields::open(node, "rulefmt.RuleGroups", &mut self.faults);
-        let nodes = fields.list("groups", &mut self.faults);
-        self.close(fields);
+        let nodes = fields.list("groups", "[]rulefmt.RuleGroup", &mut self.faults);
+        fields.close(&mut self.faults);
         let mut file = RuleFile::default();
-        let mut names = std::collections::HashSet::new();
-        for node in nodes.into_iter().take(MANY) {
-            let group = self.group(node)?;
-            if group.name.is_empty() {
-                let place = Place(node.line, node.column);
-                self.errors
-                    .push(format!("{place}: Groupname must not be empty"));
-            }
-            if !names.insert(group.name.clone()) {
-                let place = Place(node.line, node.column);
-                self.errors.push(format!(
-                    "{place}: groupname: \"{}\" is repeated in the same file",
-                    group.name
-                ));
-            }
-            file.groups.push(group);
+        for node in nodes.into_iter().filter(|node| !node.is_null()).take(MANY) {
+            file.groups.push(self.group(node)?);
         }
         Ok(file)
     }
@@ -178,14 +173,26 @@ impl Reader<'_> {
             labels: plain(fields.string_map("labels", faults)),
             rules: Vec::new(),
         };
-        let rules = fields.list("rules", faults);
-        self.close(fields);
+        let rules = fields.list("rules", "[]rulefmt.Rule", faults);
+        fields.close(faults);
+        let place = Place(node.line, node.column);
+        if group.name.is_empty() {
+            self.errors
+                .push(format!("{place}: Groupname must not be empty"));
+        }
+        if !self.names.insert(group.name.clone()) {
+            self.errors.push(format!(
+                "{place}: groupname: \"{}\" is repeated in the same file",
+                group.name
+            ));
+        }
         for (name, _) in &group.labels {
             if !self.options.names.allows_label(name) || name == "__name__" {
                 self.errors.push(format!("invalid label name: {name}"));
             }
         }
-        for (i, node) in rules.into_iter().take(MANY).enumerate() {
+        let rules = rules.into_iter().filter(|node| !node.is_null());
+        for (i, node) in rules.take(MANY).enumerate() {
             if let Some(rule) = self.rule(node, &group.name, i + 1)? {
                 group.rules.push(rule);
             }
@@ -202,7 +209,6 @@ impl Reader<'_> {
     ) -> Result<Option<Rule>, ConfigError> {
         let place = |name: &str| {
             node.get(name)
-                .filter(|found| !found.is_null())
                 .map_or(Place::default(), |found| Place(found.line, found.column))
         };
         let faults = &mut self.faults;
@@ -214,7 +220,7 @@ impl Reader<'_> {
         let keep_firing_for = fields.duration("keep_firing_for", faults)?.unwrap_or(0);
         let labels = plain(fields.string_map("labels", faults));
         let annotations = plain(fields.string_map("annotations", faults));
-        self.close(fields);
+        fields.close(faults);
 
         let shown = if alert.is_empty() { &record } else { &alert };
         let shown = format!(
@@ -236,7 +242,7 @@ impl Reader<'_> {
         }
         if record.is_empty() && alert.is_empty() {
             fault(
-                at("record"),
+                Some(format!("{}: {}", place("record"), place("alert"))),
                 "one of 'record' or 'alert' must be set".into(),
             );
         }

@@ -1,12 +1,13 @@
 //! `scrape_configs` and the defaults they take from `global`.
 
+use model::labels::go_quote;
 use model::relabel::{NameValidation, RelabelRule};
 
-use crate::decode::{ConfigError, Faults, Fields};
+use crate::decode::{ConfigError, Faults, Fields, list, pairs, text};
 use crate::http_client::HttpClientConfig;
 use crate::prometheus::Global;
 use crate::sd::{SdConfig, take_sd_configs};
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 /// An exposition format that a scrape may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,11 @@ impl ScrapeProtocol {
     }
 
     fn parse(word: &str) -> Result<ScrapeProtocol, String> {
+        if word == "OpenMetricsText2.0.0" {
+            return Err(format!(
+                "{word}: this build lacks OpenMetrics 2.0; use OpenMetricsText1.0.0"
+            ));
+        }
         ScrapeProtocol::ALL
             .iter()
             .find(|(name, _)| *name == word)
@@ -99,6 +105,17 @@ impl NameEscaping {
             .iter()
             .find(|(_, e)| *e == self)
             .map_or("", |(name, _)| name)
+    }
+
+    /// Reads a name; `place` says whose it is.
+    pub(crate) fn parse(word: &str, place: &str) -> Result<NameEscaping, String> {
+        let known = NameEscaping::ALL.iter().find(|(name, _)| *name == word);
+        known.map(|(_, escaping)| *escaping).ok_or_else(|| {
+            format!(
+                "unknown {place} name escaping method specified, must be one of 'allow-utf-8', 'underscores', 'dots', or 'values', got {}",
+                go_quote(word)
+            )
+        })
     }
 }
 
@@ -161,20 +178,21 @@ pub struct HistogramChoices {
 }
 
 impl HistogramChoices {
-    pub(crate) fn take(
+    /// Each is left as it is by default where the section says nothing.
+    pub(crate) fn take_tri_state(
         fields: &mut Fields<'_>,
         faults: &mut Faults,
         defaults: HistogramChoices,
     ) -> HistogramChoices {
         HistogramChoices {
             scrape_native: fields
-                .bool("scrape_native_histograms", faults)
+                .maybe_bool("scrape_native_histograms", faults)
                 .unwrap_or(defaults.scrape_native),
             always_scrape_classic: fields
-                .bool("always_scrape_classic_histograms", faults)
+                .maybe_bool("always_scrape_classic_histograms", faults)
                 .unwrap_or(defaults.always_scrape_classic),
             convert_classic: fields
-                .bool("convert_classic_histograms_to_nhcb", faults)
+                .maybe_bool("convert_classic_histograms_to_nhcb", faults)
                 .unwrap_or(defaults.convert_classic),
         }
     }
@@ -233,38 +251,28 @@ pub struct ScrapeConfig {
     pub metric_relabel_configs: Vec<RelabelRule>,
 }
 
-pub(crate) fn take_protocols(
-    fields: &mut Fields<'_>,
-    faults: &mut Faults,
-    place: &str,
-) -> Result<Option<Vec<ScrapeProtocol>>, ConfigError> {
-    let line = fields.line;
-    let Some(words) = fields.strings("scrape_protocols", faults) else {
-        return Ok(None);
-    };
+pub(crate) fn take_protocols(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Vec<String>> {
+    let (list, item) = ("[]config.ScrapeProtocol", "config.ScrapeProtocol");
+    fields.strings_of("scrape_protocols", list, item, faults)
+}
+
+pub(crate) fn parse_protocols(words: &[String]) -> Result<Vec<ScrapeProtocol>, String> {
     if words.is_empty() {
-        return Err(ConfigError::at(
-            line,
-            format!("scrape_protocols cannot be empty {place}"),
-        ));
+        return Err("scrape_protocols cannot be empty".into());
     }
     let mut protocols = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        if words[..at]
-            .iter()
-            .any(|earlier| earlier.eq_ignore_ascii_case(word))
-        {
-            return Err(ConfigError::at(
-                line,
-                format!("duplicated protocol in scrape_protocols, got {words:?} {place}"),
+        let earlier = &words[..at];
+        if earlier.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+            return Err(format!(
+                "duplicated protocol in scrape_protocols, got [{}]",
+                words.join(" ")
             ));
         }
-        protocols.push(
-            ScrapeProtocol::parse(word)
-                .map_err(|e| ConfigError::at(line, format!("{e} {place}")))?,
-        );
+        let protocol = ScrapeProtocol::parse(word).map_err(|e| format!("scrape_protocols: {e}"))?;
+        protocols.push(protocol);
     }
-    Ok(Some(protocols))
+    Ok(protocols)
 }
 
 pub(crate) fn take_validation(
@@ -272,42 +280,16 @@ pub(crate) fn take_validation(
     faults: &mut Faults,
 ) -> Result<Option<NameValidation>, ConfigError> {
     let line = fields.line;
-    match fields
-        .string("metric_name_validation_scheme", faults)
-        .as_deref()
-    {
+    let word = fields.string("metric_name_validation_scheme", faults);
+    match word.as_deref() {
         None | Some("") => Ok(None),
         Some("utf8") => Ok(Some(NameValidation::Utf8)),
         Some("legacy") => Ok(Some(NameValidation::Legacy)),
         Some(other) => Err(ConfigError::at(
             line,
-            format!("unrecognized ValidationScheme: {other:?}"),
+            format!("unrecognized ValidationScheme: {}", go_quote(other)),
         )),
     }
-}
-
-pub(crate) fn take_escaping(
-    fields: &mut Fields<'_>,
-    faults: &mut Faults,
-    place: &str,
-) -> Result<Option<NameEscaping>, ConfigError> {
-    let line = fields.line;
-    let Some(word) = fields.string("metric_name_escaping_scheme", faults) else {
-        return Ok(None);
-    };
-    if word.is_empty() {
-        return Ok(None);
-    }
-    NameEscaping::ALL
-        .iter()
-        .find(|(name, _)| *name == word)
-        .map(|(_, e)| Some(*e))
-        .ok_or_else(|| {
-            ConfigError::at(
-                line,
-                format!("unknown metric name escaping scheme {word:?}{place}"),
-            )
-        })
 }
 
 impl ScrapeConfig {
@@ -317,49 +299,27 @@ impl ScrapeConfig {
         faults: &mut Faults,
     ) -> Result<ScrapeConfig, ConfigError> {
         let at = |message: String| ConfigError::at(node.line, message);
-        let mut fields = Fields::open(node, "config.plain", faults);
+        let mut fields = Fields::open(node, "config.ScrapeConfig", faults);
         let job_name = fields.string("job_name", faults).unwrap_or_default();
-        if job_name.is_empty() {
-            return Err(at("job_name is empty".into()));
-        }
-        let place = format!("for scrape config with job name {job_name:?}");
-        let (scrape_interval, scrape_timeout) = read_times(&mut fields, global, &place, faults)?;
+        let place = format!("for scrape config with job name {}", go_quote(&job_name));
+        let interval = non_zero(fields.duration("scrape_interval", faults)?);
+        let timeout = non_zero(fields.duration("scrape_timeout", faults)?);
         let validation = take_validation(&mut fields, faults)?;
         let name_validation = validation.unwrap_or(global.name_validation);
-        let escaping = take_escaping(&mut fields, faults, &format!(" {place}"))?;
-        let name_escaping = match (escaping, validation) {
-            (Some(escaping), _) => escaping,
-            (None, None) => global.name_escaping,
-            (None, Some(NameValidation::Legacy)) => NameEscaping::Underscores,
-            (None, Some(NameValidation::Utf8)) => NameEscaping::AllowUtf8,
-        };
-        if name_escaping == NameEscaping::AllowUtf8 && name_validation == NameValidation::Legacy {
-            return Err(at(
-                "utf8 metric names requested but validation scheme is not set to UTF8".into(),
-            ));
-        }
-        let histograms = HistogramChoices::take(&mut fields, faults, global.histograms);
-        let scrape_protocols = match take_protocols(&mut fields, faults, &place)? {
-            Some(protocols) => protocols,
-            None => global.scrape_protocols_for(histograms.scrape_native),
-        };
-        let fallback_scrape_protocol = match fields.string("fallback_scrape_protocol", faults) {
-            None => None,
-            Some(word) if word.is_empty() => None,
-            Some(word) => Some(
-                ScrapeProtocol::parse(&word)
-                    .map_err(|e| at(format!("invalid fallback_scrape_protocol {place}: {e}")))?,
-            ),
-        };
+        let escaping = fields.string("metric_name_escaping_scheme", faults);
+        let histograms = HistogramChoices::take_tri_state(&mut fields, faults, global.histograms);
+        let protocols = take_protocols(&mut fields, faults);
+        let fallback =
+            fields.string_of("fallback_scrape_protocol", "config.ScrapeProtocol", faults);
         let scheme = fields
             .string("scheme", faults)
             .unwrap_or_else(|| "http".into());
         let params = read_params(&mut fields, faults);
         let limits = ScrapeLimits::take(&mut fields, faults, global.limits)?;
-        let http = HttpClientConfig::take(&mut fields, faults)?;
+        let http = HttpClientConfig::take(&mut fields, faults);
         let sd_configs = take_sd_configs(&mut fields, faults)?;
-        let targets_rules = fields.list("relabel_configs", faults);
-        let metric_rules = fields.list("metric_relabel_configs", faults);
+        let targets_rules = fields.list("relabel_configs", "[]*relabel.Config", faults);
+        let metric_rules = fields.list("metric_relabel_configs", "[]*relabel.Config", faults);
         let relabel_configs = crate::relabel::read_rules(
             &targets_rules,
             "empty or null target relabeling rule in scrape config",
@@ -372,14 +332,11 @@ impl ScrapeConfig {
             name_validation,
             faults,
         )?;
-        if relabel_configs.is_empty() {
-            check_static_addresses(&sd_configs).map_err(at)?;
-        }
-        let config = ScrapeConfig {
-            scrape_interval,
-            scrape_timeout,
-            scrape_protocols,
-            fallback_scrape_protocol,
+        let mut config = ScrapeConfig {
+            scrape_interval: interval.unwrap_or(global.scrape_interval),
+            scrape_timeout: 0,
+            scrape_protocols: Vec::new(),
+            fallback_scrape_protocol: None,
             histograms,
             native_histogram_min_bucket_factor: fields
                 .float("native_histogram_min_bucket_factor", faults)
@@ -388,7 +345,7 @@ impl ScrapeConfig {
                 .uint("native_histogram_bucket_limit", faults)
                 .unwrap_or(0),
             extra_scrape_metrics: fields
-                .bool("extra_scrape_metrics", faults)
+                .maybe_bool("extra_scrape_metrics", faults)
                 .unwrap_or(global.extra_scrape_metrics),
             honor_labels: fields.bool("honor_labels", faults).unwrap_or(false),
             honor_timestamps: fields.bool("honor_timestamps", faults).unwrap_or(true),
@@ -408,62 +365,73 @@ impl ScrapeConfig {
             enable_compression: fields.bool("enable_compression", faults).unwrap_or(true),
             limits,
             name_validation,
-            name_escaping,
+            name_escaping: global.name_escaping,
             scrape_failure_log_file: fields
                 .string("scrape_failure_log_file", faults)
                 .filter(|path| !path.is_empty())
                 .unwrap_or_else(|| global.scrape_failure_log_file.clone()),
-            http,
+            http: HttpClientConfig::default(),
             sd_configs,
             relabel_configs,
             metric_relabel_configs,
             job_name,
         };
-        fields.close(faults);
+        fields.close_sound(faults)?;
+        if config.job_name.is_empty() {
+            return Err(at("job_name is empty".into()));
+        }
+        config.http = http?;
+        if config.relabel_configs.is_empty() {
+            check_static_addresses(&config.sd_configs).map_err(at)?;
+        }
+        if timeout.is_some_and(|timeout| timeout > config.scrape_interval) {
+            return Err(at(format!(
+                "scrape timeout greater than scrape interval {place}"
+            )));
+        }
+        config.scrape_timeout =
+            timeout.unwrap_or(global.scrape_timeout.min(config.scrape_interval));
+        config.scrape_protocols = match protocols {
+            Some(words) => parse_protocols(&words).map_err(|e| at(format!("{e} {place}")))?,
+            None => global.scrape_protocols_for(config.histograms.scrape_native),
+        };
+        if let Some(word) = fallback.filter(|word| !word.is_empty()) {
+            let protocol = ScrapeProtocol::parse(&word)
+                .map_err(|e| at(format!("invalid fallback_scrape_protocol {place}: {e}")))?;
+            config.fallback_scrape_protocol = Some(protocol);
+        }
+        config.name_escaping = match (escaping.as_deref(), validation) {
+            (None | Some(""), None) => global.name_escaping_of_jobs().map_err(at)?,
+            (None | Some(""), Some(NameValidation::Legacy)) => NameEscaping::Underscores,
+            (None | Some(""), Some(NameValidation::Utf8)) => NameEscaping::AllowUtf8,
+            (Some(word), _) => NameEscaping::parse(word, "scrape config").map_err(at)?,
+        };
+        if config.name_escaping == NameEscaping::AllowUtf8
+            && name_validation == NameValidation::Legacy
+        {
+            return Err(at(
+                "utf8 metric names requested but validation scheme is not set to UTF8".into(),
+            ));
+        }
         Ok(config)
     }
 }
 
-fn read_times(
-    fields: &mut Fields<'_>,
-    global: &Global,
-    place: &str,
-    faults: &mut Faults,
-) -> Result<(i64, i64), ConfigError> {
-    let line = fields.line;
-    let interval = fields
-        .duration("scrape_interval", faults)?
-        .filter(|ms| *ms != 0)
-        .unwrap_or(global.scrape_interval);
-    let timeout = fields
-        .duration("scrape_timeout", faults)?
-        .filter(|ms| *ms != 0);
-    if timeout.is_some_and(|timeout| timeout > interval) {
-        return Err(ConfigError::at(
-            line,
-            format!("scrape timeout greater than scrape interval {place}"),
-        ));
-    }
-    Ok((
-        interval,
-        timeout.unwrap_or(global.scrape_timeout.min(interval)),
-    ))
+/// A duration that says something: none where it is 0.
+pub(crate) fn non_zero(duration: Option<i64>) -> Option<i64> {
+    duration.filter(|ms| *ms != 0)
 }
 
 fn read_params(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<(String, Vec<String>)> {
     let Some(node) = fields.take("params") else {
         return Vec::new();
     };
-    let Value::Mapping(pairs) = &node.value else {
-        faults.add(node.line, "cannot unmarshal into url.Values");
-        return Vec::new();
-    };
-    let mut params: Vec<(String, Vec<String>)> = pairs
-        .iter()
+    let mut params: Vec<(String, Vec<String>)> = pairs(node, "url.Values", faults)
+        .into_iter()
         .map(|(key, values)| {
-            let values = crate::decode::list(values, faults)
+            let values = list(values, "[]string", faults)
                 .into_iter()
-                .filter_map(|value| crate::decode::string(value, faults))
+                .filter_map(|value| text(value, "string", faults))
                 .collect();
             (key.name.clone(), values)
         })
@@ -479,7 +447,7 @@ pub(crate) fn check_static_addresses(sd_configs: &[SdConfig]) -> Result<(), Stri
             continue;
         };
         if let Some(address) = group.targets.iter().find(|address| address.contains('/')) {
-            return Err(format!("{address:?} is not a valid hostname"));
+            return Err(format!("{} is not a valid hostname", go_quote(address)));
         }
     }
     Ok(())

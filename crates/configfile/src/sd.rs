@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use model::{Labels, labels::is_valid_label_name_legacy};
+use model::Labels;
+use model::labels::{go_quote, is_valid_label_name_legacy};
 
-use crate::decode::{self, ConfigError, Faults, Fields};
+use crate::decode::{self, ConfigError, Faults, Fields, sound};
 use crate::http_client::HttpClientConfig;
+use crate::json::Json;
 use crate::prometheus::resolve;
 use crate::sd_dns::{self, DnsSdConfig};
 use crate::sd_kubernetes::{self, KubernetesSdConfig};
 use crate::sd_vendor;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 /// One section of `*_sd_configs` or of `static_configs`.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,35 +81,51 @@ pub fn take_sd_configs(
     faults: &mut Faults,
 ) -> Result<Vec<SdConfig>, ConfigError> {
     let mut configs = Vec::new();
-    for node in fields.list("static_configs", faults) {
-        if node.is_null() {
-            return Err(ConfigError::at(
-                node.line,
-                "empty or null section in static_configs",
-            ));
-        }
-        configs.push(SdConfig::Static(read_static(node, faults)?));
+    for node in sections(fields, "static", "[]*targetgroup.Group", faults)? {
+        configs.extend(sound(read_static(node, faults))?.map(SdConfig::Static));
     }
-    for node in fields.list("file_sd_configs", faults) {
-        configs.push(SdConfig::File(read_file(node, faults)?));
+    for node in sections(fields, "file", "[]*file.SDConfig", faults)? {
+        configs.extend(sound(read_file(node, faults))?.map(SdConfig::File));
     }
-    for node in fields.list("http_sd_configs", faults) {
-        configs.push(SdConfig::Http(Box::new(read_http(node, faults)?)));
+    for node in sections(fields, "http", "[]*http.SDConfig", faults)? {
+        let config = sound(read_http(node, faults))?;
+        configs.extend(config.map(|config| SdConfig::Http(Box::new(config))));
     }
-    for node in fields.list("dns_sd_configs", faults) {
-        configs.push(SdConfig::Dns(sd_dns::read(node, faults)?));
+    for node in sections(fields, "dns", "[]*dns.SDConfig", faults)? {
+        configs.extend(sound(sd_dns::read(node, faults))?.map(SdConfig::Dns));
     }
-    for node in fields.list("kubernetes_sd_configs", faults) {
-        let config = sd_kubernetes::read(node, faults)?;
-        configs.push(SdConfig::Kubernetes(Box::new(config)));
+    for node in sections(fields, "kubernetes", "[]*kubernetes.SDConfig", faults)? {
+        let config = sound(sd_kubernetes::read(node, faults))?;
+        configs.extend(config.map(|config| SdConfig::Kubernetes(Box::new(config))));
     }
     for name in sd_vendor::MECHANISMS {
-        for node in fields.list(&format!("{name}_sd_configs"), faults) {
-            sd_vendor::check(name, node, faults)?;
+        for node in sections(fields, name, "[]*SDConfig", faults)? {
+            sound(sd_vendor::check(name, node, faults))?;
             configs.push(SdConfig::Lacking(name));
         }
     }
     Ok(configs)
+}
+
+/// The sections of one mechanism; an empty one is refused.
+fn sections<'a>(
+    fields: &mut Fields<'a>,
+    mechanism: &str,
+    go_type: &str,
+    faults: &mut Faults,
+) -> Result<Vec<&'a Node>, ConfigError> {
+    let name = match mechanism {
+        "static" => "static_configs".to_string(),
+        mechanism => format!("{mechanism}_sd_configs"),
+    };
+    let nodes = fields.list(&name, go_type, faults);
+    match nodes.iter().find(|node| node.is_null()) {
+        Some(node) => Err(ConfigError::at(
+            node.line,
+            format!("empty or null section in {name}"),
+        )),
+        None => Ok(nodes),
+    }
 }
 
 /// A target group, in a configuration or in a file of targets.
@@ -119,7 +137,7 @@ pub fn read_static(node: &Node, faults: &mut Faults) -> Result<StaticConfig, Con
     );
     let targets = fields.strings("targets", faults).unwrap_or_default();
     let labels = read_labels(&mut fields, "labels", faults)?;
-    fields.close(faults);
+    fields.close_sound(faults)?;
     Ok(StaticConfig { targets, labels })
 }
 
@@ -129,11 +147,11 @@ pub fn read_labels(
     name: &str,
     faults: &mut Faults,
 ) -> Result<Labels, ConfigError> {
-    let pairs = fields.string_map(name, faults);
+    let pairs = fields.string_map_of(name, "model.LabelSet", "model.LabelValue", faults);
     if let Some((name, _, line)) = pairs.iter().find(|(name, ..)| name.is_empty()) {
         return Err(ConfigError::at(
             *line,
-            format!("{name:?} is not a valid label name"),
+            format!("{} is not a valid label name", go_quote(name)),
         ));
     }
     Ok(Labels::from_pairs(
@@ -147,7 +165,7 @@ fn read_file(node: &Node, faults: &mut Faults) -> Result<FileSdConfig, ConfigErr
     let refresh_interval = fields
         .duration("refresh_interval", faults)?
         .unwrap_or(300_000);
-    fields.close(faults);
+    fields.close_sound(faults)?;
     if files.is_empty() {
         return Err(ConfigError::at(
             node.line,
@@ -164,7 +182,10 @@ fn read_file(node: &Node, faults: &mut Faults) -> Result<FileSdConfig, ConfigErr
         if !known_ending || !star_only_in_last_element(path) {
             return Err(ConfigError::at(
                 node.line,
-                format!("path name {path:?} is not valid for file discovery"),
+                format!(
+                    "path name {} is not valid for file discovery",
+                    go_quote(path)
+                ),
             ));
         }
     }
@@ -185,8 +206,8 @@ fn read_http(node: &Node, faults: &mut Faults) -> Result<HttpSdConfig, ConfigErr
     let refresh_interval = fields
         .duration("refresh_interval", faults)?
         .unwrap_or(60_000);
-    let http = HttpClientConfig::take(&mut fields, faults)?;
-    fields.close(faults);
+    let http = HttpClientConfig::take(&mut fields, faults);
+    fields.close_sound(faults)?;
     let refuse = |message: &str| Err(ConfigError::at(node.line, message));
     if url.is_empty() {
         return refuse("URL is missing");
@@ -204,22 +225,108 @@ fn read_http(node: &Node, faults: &mut Faults) -> Result<HttpSdConfig, ConfigErr
     Ok(HttpSdConfig {
         url,
         refresh_interval,
-        http,
+        http: http?,
     })
 }
 
-/// The groups of a file of targets (YAML or JSON, which is YAML too).
+/// The groups of a file of targets in YAML.
 pub fn parse_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
     let node = crate::yaml::parse(text)?;
     let mut faults = Faults::default();
-    let result = decode::list(&node, &mut faults)
+    let mut groups = Vec::new();
+    for (at, item) in decode::list(&node, "[]*targetgroup.Group", &mut faults)
         .into_iter()
-        .map(|item| match &item.value {
-            Value::Null => Err(ConfigError::at(item.line, "nil target group item found")),
-            _ => read_static(item, &mut faults),
-        })
-        .collect();
-    faults.finish(result)
+        .enumerate()
+    {
+        let read = if item.is_null() {
+            Err(no_group(at))
+        } else {
+            sound(read_static(item, &mut faults))
+        };
+        match read {
+            Ok(group) => groups.extend(group),
+            Err(error) => return faults.finish(Err(error)),
+        }
+    }
+    faults.finish(Ok(groups))
+}
+
+/// The groups of a file of targets in JSON, or of a server's answer.
+pub fn parse_json_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
+    let told = |message: String| ConfigError::plain(message);
+    let items = match Json::parse(text).map_err(told)? {
+        Json::List(items) => items,
+        Json::Null => Vec::new(),
+        other => {
+            let kind = other.kind();
+            return Err(told(format!(
+                "json: cannot unmarshal {kind} into Go value of type []*targetgroup.Group"
+            )));
+        }
+    };
+    let mut groups = Vec::with_capacity(items.len());
+    for item in &items {
+        groups.push(match item {
+            Json::Null => None,
+            item => Some(group_of_json(item).map_err(told)?),
+        });
+    }
+    let whole = groups.into_iter().enumerate();
+    whole
+        .map(|(at, group)| group.ok_or_else(|| no_group(at)))
+        .collect()
+}
+
+fn no_group(at: usize) -> ConfigError {
+    ConfigError::plain(format!("nil target group item found (index {at})"))
+}
+
+fn group_of_json(item: &Json) -> Result<StaticConfig, String> {
+    let into_field = |value: &Json, field: &str, go_type: &str| {
+        let kind = value.kind();
+        format!("json: cannot unmarshal {kind} into Go struct field .{field} of type {go_type}")
+    };
+    let Json::Object(fields) = item else {
+        return Err(format!(
+            "json: cannot unmarshal {} into Go value of type struct {{ Targets []string \"json:\\\"targets\\\"\"; Labels model.LabelSet \"json:\\\"labels\\\"\" }}",
+            item.kind()
+        ));
+    };
+    let (mut targets, mut labels) = (Vec::new(), Vec::new());
+    for (name, value) in fields {
+        // As Go does it, upper and lower case are the same in names of fields.
+        match (name.to_lowercase().as_str(), value) {
+            ("targets" | "labels", Json::Null) => {}
+            ("targets", Json::List(items)) => {
+                for item in items {
+                    match item {
+                        Json::Text(target) => targets.push(target.clone()),
+                        Json::Null => targets.push(String::new()),
+                        other => return Err(into_field(other, "targets", "string")),
+                    }
+                }
+            }
+            ("targets", other) => return Err(into_field(other, "targets", "[]string")),
+            ("labels", Json::Object(pairs)) => {
+                for (name, value) in pairs {
+                    if name.is_empty() {
+                        return Err("\"\" is not a valid label name".into());
+                    }
+                    match value {
+                        Json::Text(value) => labels.push((name.clone(), value.clone())),
+                        Json::Null => labels.push((name.clone(), String::new())),
+                        other => return Err(into_field(other, "labels", "model.LabelValue")),
+                    }
+                }
+            }
+            ("labels", other) => return Err(into_field(other, "labels", "model.LabelSet")),
+            _ => return Err(format!("json: unknown field {}", go_quote(name))),
+        }
+    }
+    Ok(StaticConfig {
+        targets,
+        labels: Labels::from_pairs(labels),
+    })
 }
 
 /// Replaces every character that may not stand in a legacy label name.

@@ -54,7 +54,7 @@ pub(crate) fn read(node: &Node, faults: &mut Faults) -> Result<DnsSdConfig, Conf
     let refresh_interval = fields
         .duration("refresh_interval", faults)?
         .unwrap_or(30_000);
-    fields.close(faults);
+    fields.close_sound(faults)?;
     if names.is_empty() {
         return refuse("DNS-SD config must contain at least one SRV record name".into());
     }

@@ -1,5 +1,7 @@
 //! `kubernetes_sd_configs`
 
+use model::labels::go_quote;
+
 use crate::decode::{ConfigError, Faults, Fields};
 use crate::http_client::HttpClientConfig;
 use crate::yaml::Node;
@@ -106,7 +108,7 @@ pub(crate) fn read(node: &Node, faults: &mut Faults) -> Result<KubernetesSdConfi
     let refuse = |message: String| Err(ConfigError::at(node.line, message));
     let mut fields = Fields::open(node, "kubernetes.plain", faults);
     let word = fields.string("role", faults).unwrap_or_default();
-    let http = HttpClientConfig::take(&mut fields, faults)?;
+    let http = HttpClientConfig::take(&mut fields, faults);
     let api_server = fields.string("api_server", faults).unwrap_or_default();
     let kubeconfig_file = fields.string("kubeconfig_file", faults).unwrap_or_default();
     let mut own_namespace = false;
@@ -121,16 +123,19 @@ pub(crate) fn read(node: &Node, faults: &mut Faults) -> Result<KubernetesSdConfi
         Some(node) => read_attach(node, faults),
         None => AttachMetadata::default(),
     };
-    let selector_nodes = fields.list("selectors", faults);
-    fields.close(faults);
+    let selector_nodes = fields.list("selectors", "[]kubernetes.SelectorConfig", faults);
+    let selectors = read_selectors(&selector_nodes, faults)?;
+    crate::url::check(&api_server).map_err(|e| ConfigError::at(node.line, e))?;
+    fields.close_sound(faults)?;
     if word.is_empty() {
         return refuse(
             "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)".into(),
         );
     }
     let Some(role) = KubernetesRole::parse(&word) else {
-        return refuse(format!("unknown Kubernetes SD role {word:?}"));
+        return refuse(format!("unknown Kubernetes SD role {}", go_quote(&word)));
     };
+    let http = http?;
     let custom_http = http != HttpClientConfig::default();
     if !kubeconfig_file.is_empty() && !api_server.is_empty() {
         return refuse("cannot use 'kubeconfig_file' and 'api_server' simultaneously".into());
@@ -156,8 +161,15 @@ pub(crate) fn read(node: &Node, faults: &mut Faults) -> Result<KubernetesSdConfi
             "cannot use 'kubeconfig_file' and 'namespaces.own_namespace' simultaneously".into(),
         );
     }
+    check_selectors(&selectors, role).map_err(|e| ConfigError::at(node.line, e))?;
     Ok(KubernetesSdConfig {
-        selectors: read_selectors(&selector_nodes, role, faults)?,
+        selectors: selectors
+            .into_iter()
+            .filter_map(|(kind, label, field)| {
+                let role = kind?;
+                Some(KubernetesSelector { role, label, field })
+            })
+            .collect(),
         role,
         api_server,
         kubeconfig_file,
@@ -169,7 +181,7 @@ pub(crate) fn read(node: &Node, faults: &mut Faults) -> Result<KubernetesSdConfi
 }
 
 fn read_attach(node: &Node, faults: &mut Faults) -> AttachMetadata {
-    let mut fields = Fields::open(node, "kubernetes.plain", faults);
+    let mut fields = Fields::open(node, "kubernetes.AttachMetadataConfig", faults);
     let mut flag = |name| fields.bool(name, faults).unwrap_or(false);
     let attach = AttachMetadata {
         node: flag("node"),
@@ -182,42 +194,49 @@ fn read_attach(node: &Node, faults: &mut Faults) -> AttachMetadata {
     attach
 }
 
-fn read_selectors(
-    nodes: &[&Node],
-    role: KubernetesRole,
-    faults: &mut Faults,
-) -> Result<Vec<KubernetesSelector>, ConfigError> {
-    let mut selectors: Vec<KubernetesSelector> = Vec::new();
+/// A selector as it is written: of which role, if it says so, and on what labels and fields.
+type Selector = (Option<KubernetesRole>, String, String);
+
+fn read_selectors(nodes: &[&Node], faults: &mut Faults) -> Result<Vec<Selector>, ConfigError> {
+    let mut selectors = Vec::new();
     for node in nodes {
-        let refuse = |message: String| Err(ConfigError::at(node.line, message));
         let mut fields = Fields::open(node, "kubernetes.SelectorConfig", faults);
-        let word = fields.string("role", faults).unwrap_or_default();
+        let word = fields
+            .string("role", faults)
+            .filter(|word| !word.is_empty());
         let label = fields.string("label", faults).unwrap_or_default();
         let field = fields.string("field", faults).unwrap_or_default();
         fields.close(faults);
-        let Some(kind) = KubernetesRole::parse(&word) else {
-            return refuse(format!("unknown Kubernetes SD role {word:?}"));
+        let kind = match word {
+            None => None,
+            Some(word) => Some(KubernetesRole::parse(&word).ok_or_else(|| {
+                let message = format!("unknown Kubernetes SD role {}", go_quote(&word));
+                ConfigError::at(node.line, message)
+            })?),
         };
-        if selectors.iter().any(|known| known.role == kind) {
-            return refuse(format!("duplicated selector role: {word}"));
+        selectors.push((kind, label, field));
+    }
+    Ok(selectors)
+}
+
+fn check_selectors(selectors: &[Selector], role: KubernetesRole) -> Result<(), String> {
+    for (at, (kind, label, field)) in selectors.iter().enumerate() {
+        if selectors[..at].iter().any(|(known, ..)| known == kind) {
+            let shown = kind.map_or("", KubernetesRole::as_str);
+            return Err(format!("duplicated selector role: {shown}"));
         }
-        if !role.selectable().contains(&kind) {
+        if !kind.is_some_and(|kind| role.selectable().contains(&kind)) {
             let allowed: Vec<&str> = role.selectable().iter().map(|r| r.as_str()).collect();
-            return refuse(format!(
+            return Err(format!(
                 "{} role supports only {} selectors",
                 role.as_str(),
                 allowed.join(", ")
             ));
         }
-        check_label_selector(&label).map_err(|e| ConfigError::at(node.line, e))?;
-        check_field_selector(&field).map_err(|e| ConfigError::at(node.line, e))?;
-        selectors.push(KubernetesSelector {
-            role: kind,
-            label,
-            field,
-        });
+        check_field_selector(field)?;
+        check_label_selector(label)?;
     }
-    Ok(selectors)
+    Ok(())
 }
 
 /// `key`, `!key`, `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, separated by commas.

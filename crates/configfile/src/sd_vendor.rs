@@ -192,7 +192,10 @@ fn check_azure(section: &mut Section<'_, '_>) -> Result<(), ConfigError> {
 }
 
 fn check_ec2(section: &mut Section<'_, '_>) -> Result<(), ConfigError> {
-    for filter in section.fields.list("filters", section.faults) {
+    for filter in section
+        .fields
+        .list("filters", "[]*ec2.Filter", section.faults)
+    {
         let mut fields = Fields::open(filter, "ec2.Filter", section.faults);
         if fields
             .strings("values", section.faults)

@@ -40,7 +40,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         rest = tail;
     }
     if total >= 9.3e18 {
-        return Err(format!("units: invalid {text}"));
+        return Err("units: overflow parsing unit".into());
     }
     Ok(total as u64)
 }

@@ -8,7 +8,8 @@ use crate::yaml::Node;
 pub(crate) fn check(node: &Node, faults: &mut Faults) -> Result<(), ConfigError> {
     let refuse = |message: String| Err(ConfigError::at(node.line, message));
     let mut fields = Fields::open(node, "config.plain", faults);
-    let client = fields.string("client_type", faults).unwrap_or_default();
+    let client = fields.string("client_type", faults);
+    let client = client.unwrap_or_else(|| "grpc".into());
     let endpoint = fields.string("endpoint", faults).unwrap_or_default();
     let compression = fields.string("compression", faults).unwrap_or_default();
     crate::remote::take_headers(
@@ -20,10 +21,10 @@ pub(crate) fn check(node: &Node, faults: &mut Faults) -> Result<(), ConfigError>
     fields.bool("insecure", faults);
     fields.duration("timeout", faults)?;
     if let Some(tls) = fields.take("tls_config") {
-        TlsConfig::read(tls, faults)?;
+        crate::decode::sound(TlsConfig::read(tls, faults))?;
     }
-    fields.close(faults);
-    if !["", "grpc", "http"].contains(&client.as_str()) {
+    fields.close_sound(faults)?;
+    if !["grpc", "http"].contains(&client.as_str()) {
         return refuse(format!(
             "expected tracing client type to be to be http or grpc, but got {client}"
         ));

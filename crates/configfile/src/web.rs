@@ -6,7 +6,7 @@ use crate::decode::{ConfigError, Faults, Fields};
 use crate::http_client::TlsVersion;
 use crate::prometheus::resolve;
 use crate::secret::Secret;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -246,13 +246,9 @@ impl TlsServerConfig {
 }
 
 fn read_headers(node: &Node, faults: &mut Faults) -> Result<Vec<(String, String)>, ConfigError> {
-    let Value::Mapping(pairs) = &node.value else {
-        faults.add(node.line, "cannot unmarshal into map[string]string");
-        return Ok(Vec::new());
-    };
     let mut headers = Vec::new();
-    for (key, value) in pairs {
-        let text = crate::decode::string(value, faults).unwrap_or_default();
+    for (key, value) in crate::decode::pairs(node, "map[string]string", faults) {
+        let text = crate::decode::text(value, "string", faults).unwrap_or_default();
         let Some((_, allowed)) = HEADERS.iter().find(|(name, _)| *name == key.name) else {
             return Err(ConfigError::at(
                 key.line,
@@ -263,8 +259,13 @@ fn read_headers(node: &Node, faults: &mut Faults) -> Result<Vec<(String, String)
             return Err(ConfigError::at(
                 key.line,
                 format!(
-                    "invalid value for {}. Expected one of: {allowed:?}, but got: {text:?}",
-                    key.name
+                    "invalid value for {}. Expected one of: [{}], but got: {text:?}",
+                    key.name,
+                    allowed
+                        .iter()
+                        .map(|word| format!("{word:?}"))
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 ),
             ));
         }

@@ -1,8 +1,9 @@
 //! YAML as a tree that remembers its lines. Anchors, aliases and merge keys are resolved, within bounds.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use libyaml_safer::{ErrorKind, Event, EventData, Mark, Parser};
 
 use crate::decode::ConfigError;
 
@@ -10,6 +11,8 @@ use crate::decode::ConfigError;
 const MAX_NODES: usize = 2_000_000;
 /// Deeper than any real file.
 const MAX_DEPTH: usize = 200;
+/// What the tags of YAML's own kinds begin with; shown as `!!`.
+const OWN_TAGS: &str = "tag:yaml.org,2002:";
 
 /// A value with the line and column it starts at (from 1).
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +36,8 @@ pub enum Value {
         text: String,
         /// Written without quotes.
         plain: bool,
+        /// The tag in front of it, as it is shown (`!!str`); empty where there is none.
+        tag: String,
     },
     /// A list.
     Sequence(Vec<Node>),
@@ -43,10 +48,18 @@ pub enum Value {
 /// A key of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Its text.
+    /// Its text; empty for a null.
     pub name: String,
     /// Its line.
     pub line: usize,
+    /// Its column.
+    pub column: usize,
+    /// Where a merge brought it: which one, from 1. What is merged may be said again without being a duplicate.
+    pub merge: usize,
+    /// `!!seq` or `!!map` where it is no text at all.
+    pub odd: Option<&'static str>,
+    /// Whether it is `~` or nothing.
+    pub null: bool,
 }
 
 impl Node {
@@ -63,11 +76,20 @@ impl Node {
         self.value == Value::Null
     }
 
-    /// The child of a mapping by name.
+    /// A scalar's text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The child of a mapping by name; the last one where a merge is overridden.
     pub fn get(&self, name: &str) -> Option<&Node> {
         match &self.value {
             Value::Mapping(entries) => entries
                 .iter()
+                .rev()
                 .find(|(key, _)| key.name == name)
                 .map(|(_, node)| node),
             _ => None,
@@ -75,21 +97,85 @@ impl Node {
     }
 }
 
+/// The text of a file: UTF-8, or UTF-16 with its byte order mark.
+pub fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, ConfigError> {
+    let units = |from: fn([u8; 2]) -> u16| -> Result<Cow<'_, str>, ConfigError> {
+        let pairs = bytes[2..]
+            .chunks_exact(2)
+            .map(|pair| from([pair[0], pair[1]]));
+        char::decode_utf16(pairs)
+            .collect::<Result<String, _>>()
+            .map(Cow::Owned)
+            .map_err(|_| ConfigError::plain("yaml: unexpected low surrogate area"))
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|e| {
+            // A byte that cannot begin a character, or a character that is not gone on with.
+            let lead = bytes.get(e.valid_up_to()).copied().unwrap_or(0);
+            ConfigError::plain(match lead {
+                0xc2..=0xf4 if e.error_len().is_none() => "yaml: incomplete UTF-8 octet sequence",
+                0xc2..=0xf4 => "yaml: invalid trailing UTF-8 octet",
+                _ => "yaml: invalid leading UTF-8 octet",
+            })
+        }),
+    }
+}
+
+/// Which of upstream's two libraries is followed where they differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// That of configurations.
+    #[default]
+    V2,
+    /// That of rule files.
+    V3,
+}
+
 /// Parses the first document; an empty one is null.
 pub fn parse(text: &str) -> Result<Node, ConfigError> {
+    parse_as(text, Dialect::V2)
+}
+
+/// The same for a library that differs.
+pub fn parse_as(text: &str, dialect: Dialect) -> Result<Node, ConfigError> {
+    let mut parser = Parser::new();
+    parser.set_input(text.as_bytes());
     let mut builder = Builder {
+        parser,
+        dialect,
         anchors: HashMap::new(),
+        open: HashSet::new(),
         nodes: 0,
+        merges: 0,
     };
-    let mut parser = Parser::new_from_str(text);
     loop {
-        let (event, span) = builder.next(&mut parser)?;
-        match event {
-            Event::StreamEnd => return Ok(Node::null(1)),
-            Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-            event => return builder.node(event, place(&span), &mut parser, 0),
+        let event = builder.next()?;
+        match event.data {
+            EventData::StreamEnd => return Ok(Node::null(1)),
+            EventData::DocumentStart {
+                version_directive: Some(version),
+                ..
+            } if (version.major, version.minor) != (1, 1) => {
+                // Upstream's libraries know YAML 1.1 only.
+                return Err(syntax(
+                    event.start_mark.line,
+                    "found incompatible YAML document",
+                ));
+            }
+            EventData::StreamStart { .. } | EventData::DocumentStart { .. } => {}
+            _ => return builder.node(event, 0),
         }
     }
+}
+
+/// A fault of the language itself. As upstream does, the first line is not named.
+fn syntax(line: u64, problem: &str) -> ConfigError {
+    ConfigError::plain(match line {
+        0 => format!("yaml: {problem}"),
+        line => format!("yaml: line {line}: {problem}"),
+    })
 }
 
 /// The text behind `!!binary`: base64, which has to hold UTF-8, as every text of a configuration.
@@ -119,121 +205,91 @@ fn binary_text(encoded: &str, line: usize) -> Result<String, ConfigError> {
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Line and column, both from 1.
-fn place(span: &saphyr_parser::Span) -> (usize, usize) {
-    (span.start.line(), span.start.col() + 1)
+fn place(mark: Mark) -> (usize, usize) {
+    let count = |from_zero: u64| usize::try_from(from_zero).unwrap_or(usize::MAX - 1) + 1;
+    (count(mark.line), count(mark.column))
 }
 
-struct Builder {
-    anchors: HashMap<usize, (Node, usize)>,
+/// A tag as it is shown.
+fn shown_tag(tag: Option<String>) -> String {
+    let tag = tag.unwrap_or_default();
+    match tag.strip_prefix(OWN_TAGS) {
+        Some(kind) => format!("!!{kind}"),
+        None => tag,
+    }
+}
+
+struct Builder<'a> {
+    parser: Parser<&'a [u8]>,
+    dialect: Dialect,
+    anchors: HashMap<String, (Node, usize)>,
+    /// Anchors of what is still being read.
+    open: HashSet<String>,
     nodes: usize,
+    merges: usize,
 }
 
-type Events<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
-
-impl Builder {
-    fn next<'a>(
-        &mut self,
-        parser: &mut Events<'a>,
-    ) -> Result<(Event<'a>, saphyr_parser::Span), ConfigError> {
-        match parser.next() {
-            Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(ConfigError::at(
-                error.marker().line(),
-                format!("yaml: {}", error.info()),
-            )),
-            None => Err(ConfigError::plain("yaml: unexpected end of file")),
-        }
+impl Builder<'_> {
+    fn next(&mut self) -> Result<Event, ConfigError> {
+        self.parser.parse().map_err(|error| {
+            let line = |mark: Option<Mark>| mark.map_or(0, |mark| mark.line);
+            let (problem, context) = (line(error.problem_mark()), line(error.context_mark()));
+            // Upstream counts lines of the scanner from 1 and those of the parser from 0, and so do its users.
+            let counted = |line| match error.kind() {
+                ErrorKind::Scanner => line + 1,
+                _ => line,
+            };
+            let line = match (self.dialect, problem, context) {
+                (_, 0, 0) => 0,
+                (Dialect::V2, 0, context) => context,
+                (Dialect::V3, problem, 0) | (Dialect::V2, problem, _) => counted(problem),
+                (Dialect::V3, _, context) => counted(context),
+            };
+            syntax(line, error.problem())
+        })
     }
 
-    fn count(&mut self, more: usize, line: usize) -> Result<(), ConfigError> {
+    fn count(&mut self, more: usize) -> Result<(), ConfigError> {
         self.nodes += more;
         if self.nodes > MAX_NODES {
-            return Err(ConfigError::at(
-                line,
+            return Err(ConfigError::plain(
                 "yaml: document contains excessive aliasing",
             ));
         }
         Ok(())
     }
 
-    fn node(
-        &mut self,
-        event: Event<'_>,
-        (line, column): (usize, usize),
-        parser: &mut Events<'_>,
-        depth: usize,
-    ) -> Result<Node, ConfigError> {
+    fn node(&mut self, event: Event, depth: usize) -> Result<Node, ConfigError> {
+        let (line, column) = place(event.start_mark);
         if depth > MAX_DEPTH {
             return Err(ConfigError::at(line, "yaml: nested too deeply"));
         }
         let before = self.nodes;
-        self.count(1, line)?;
-        let (node, anchor) = match event {
-            Event::Alias(id) => {
-                let (node, size) = self
-                    .anchors
-                    .get(&id)
-                    .cloned()
-                    .ok_or_else(|| ConfigError::at(line, "yaml: unknown anchor"))?;
-                self.count(size, line)?;
-                return Ok(node);
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let binary = tag
-                    .as_ref()
-                    .is_some_and(|tag| tag.suffix.ends_with("binary"));
-                let text = if binary {
-                    binary_text(&text, line)?.into()
-                } else {
-                    text
-                };
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = if null {
-                    Value::Null
-                } else {
-                    Value::Scalar {
-                        text: text.into_owned(),
-                        plain,
-                    }
-                };
-                (
-                    Node {
-                        line,
-                        column,
-                        value,
-                    },
-                    anchor,
-                )
-            }
-            Event::SequenceStart(anchor, _) => {
+        self.count(1)?;
+        let (value, anchor) = match event.data {
+            EventData::Alias { anchor } => return self.alias(&anchor),
+            EventData::Scalar {
+                anchor,
+                tag,
+                value,
+                plain_implicit,
+                ..
+            } => (scalar(value, plain_implicit, shown_tag(tag), line)?, anchor),
+            EventData::SequenceStart { anchor, .. } => {
+                self.begin(anchor.as_ref());
                 let mut items = Vec::new();
                 loop {
-                    let (event, span) = self.next(parser)?;
-                    if matches!(event, Event::SequenceEnd) {
+                    let event = self.next()?;
+                    if matches!(event.data, EventData::SequenceEnd) {
                         break;
                     }
-                    items.push(self.node(event, place(&span), parser, depth + 1)?);
+                    items.push(self.node(event, depth + 1)?);
                 }
-                (
-                    Node {
-                        line,
-                        column,
-                        value: Value::Sequence(items),
-                    },
-                    anchor,
-                )
+                (Value::Sequence(items), anchor)
             }
-            Event::MappingStart(anchor, _) => {
-                let entries = self.entries(parser, depth)?;
-                (
-                    Node {
-                        line,
-                        column,
-                        value: Value::Mapping(entries),
-                    },
-                    anchor,
-                )
+            EventData::MappingStart { anchor, .. } => {
+                self.begin(anchor.as_ref());
+                (Value::Mapping(self.entries(depth)?), anchor)
             }
             _ => {
                 return Err(ConfigError::at(
@@ -242,62 +298,116 @@ impl Builder {
                 ));
             }
         };
-        if anchor != 0 {
-            self.anchors
-                .insert(anchor, (node.clone(), self.nodes - before));
+        let node = Node {
+            line,
+            column,
+            value,
+        };
+        if let Some(anchor) = anchor {
+            self.open.remove(&anchor);
+            let size = self.nodes - before;
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(node)
     }
 
-    fn entries(
-        &mut self,
-        parser: &mut Events<'_>,
-        depth: usize,
-    ) -> Result<Vec<(Key, Node)>, ConfigError> {
+    fn begin(&mut self, anchor: Option<&String>) {
+        self.open.extend(anchor.cloned());
+    }
+
+    fn alias(&mut self, anchor: &str) -> Result<Node, ConfigError> {
+        if self.open.contains(anchor) {
+            return Err(ConfigError::plain(format!(
+                "yaml: anchor '{anchor}' value contains itself"
+            )));
+        }
+        let Some((node, size)) = self.anchors.get(anchor).cloned() else {
+            return Err(ConfigError::plain(format!(
+                "yaml: unknown anchor '{anchor}' referenced"
+            )));
+        };
+        self.count(size)?;
+        Ok(node)
+    }
+
+    fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, ConfigError> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
-        let mut merged: Vec<(Key, Node)> = Vec::new();
         loop {
-            let (event, span) = self.next(parser)?;
-            let line = span.start.line();
-            if matches!(event, Event::MappingEnd) {
-                break;
+            let event = self.next()?;
+            if matches!(event.data, EventData::MappingEnd) {
+                return Ok(entries);
             }
-            let key = self.node(event, place(&span), parser, depth + 1)?;
-            let (event, span) = self.next(parser)?;
-            let value = self.node(event, place(&span), parser, depth + 1)?;
-            let name = match key.value {
-                Value::Scalar { text, .. } => text,
-                Value::Null => "null".to_string(),
-                _ => return Err(ConfigError::at(line, "yaml: invalid map key")),
-            };
-            if name == "<<" {
-                match value.value {
-                    Value::Mapping(inner) => merged.extend(inner),
-                    Value::Sequence(list) => {
-                        for item in list {
-                            if let Value::Mapping(inner) = item.value {
-                                merged.extend(inner);
-                            }
-                        }
-                    }
-                    _ => {
-                        return Err(ConfigError::at(
-                            line,
-                            "yaml: map merge requires map or sequence of maps as the value",
-                        ));
-                    }
+            let key = self.node(event, depth + 1)?;
+            let event = self.next()?;
+            let value = self.node(event, depth + 1)?;
+            let null = key.is_null();
+            let (name, odd, merges) = match key.value {
+                Value::Scalar { text, plain, tag } => {
+                    let merges = text == "<<" && (plain || tag == "!!merge");
+                    (text, None, merges)
                 }
+                Value::Null => (String::new(), None, false),
+                Value::Sequence(_) => (String::new(), Some("!!seq"), false),
+                Value::Mapping(_) => (String::new(), Some("!!map"), false),
+            };
+            if merges {
+                self.merge(value, &mut entries)?;
                 continue;
             }
-            entries.push((Key { name, line }, value));
+            let key = Key {
+                name,
+                line: key.line,
+                column: key.column,
+                merge: 0,
+                odd,
+                null,
+            };
+            entries.push((key, value));
         }
-        for (key, value) in merged {
-            if !entries.iter().any(|(known, _)| known.name == key.name) {
-                entries.push((key, value));
-            }
-        }
-        Ok(entries)
     }
+
+    /// Adds what `<<` brings where it stands: as upstream has it, what comes later wins, whichever it is.
+    fn merge(&mut self, value: Node, entries: &mut Vec<(Key, Node)>) -> Result<(), ConfigError> {
+        let list = match value.value {
+            Value::Mapping(_) => vec![value],
+            // Of several, the first wins.
+            Value::Sequence(list) => list.into_iter().rev().collect(),
+            _ => return Err(no_mapping()),
+        };
+        for item in list {
+            let Value::Mapping(inner) = item.value else {
+                return Err(no_mapping());
+            };
+            self.merges += 1;
+            let merge = self.merges;
+            entries.extend(
+                inner
+                    .into_iter()
+                    .map(|(key, node)| (Key { merge, ..key }, node)),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn no_mapping() -> ConfigError {
+    ConfigError::plain("yaml: map merge requires map or sequence of maps as the value")
+}
+
+fn scalar(text: String, plain: bool, tag: String, line: usize) -> Result<Value, ConfigError> {
+    let null = match tag.as_str() {
+        "" => plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL"),
+        tag => tag == "!!null",
+    };
+    if null {
+        return Ok(Value::Null);
+    }
+    let text = if tag == "!!binary" {
+        binary_text(&text, line)?
+    } else {
+        text
+    };
+    Ok(Value::Scalar { text, plain, tag })
 }
 
 #[cfg(test)]
@@ -325,14 +435,16 @@ mod tests {
             items[0].value,
             Value::Scalar {
                 text: "1".into(),
-                plain: true
+                plain: true,
+                tag: String::new(),
             }
         );
         assert_eq!(
             items[1].value,
             Value::Scalar {
                 text: "2".into(),
-                plain: false
+                plain: false,
+                tag: String::new(),
             }
         );
         assert!(items[2].is_null());

@@ -101,7 +101,7 @@ fn bad_ones_are_refused_in_upstream_s_words() {
         ),
         (
             "sigv4: {use_fips_sts_endpoint: maybe}",
-            "cannot unmarshal `maybe` into bool",
+            "cannot unmarshal !!str `maybe` into bool",
         ),
         (
             "google_iam: {key: z}",

@@ -62,7 +62,7 @@ fn upstreams_files() {
         ),
         (
             "no_rec_alert.bad.yaml",
-            "0:0: group \"yolo\", rule 1, \"\": one of 'record' or 'alert' must be set",
+            "0:0: 0:0: group \"yolo\", rule 1, \"\": one of 'record' or 'alert' must be set",
         ),
         (
             "noexpr.bad.yaml",
@@ -174,7 +174,19 @@ fn refusals() {
         ),
         (
             "groups:\n- name: a\n  interval: 5x\n",
-            "line 3: interval: not a valid duration string: \"5x\"",
+            "unknown unit \"x\" in duration \"5x\" (line 3: interval)",
+        ),
+        (
+            "groups:\n- name: a\n  rules: [{record: '', expr: up}]\n",
+            "3:20: 0:0: group \"a\", rule 1, \"\": one of 'record' or 'alert' must be set",
+        ),
+        (
+            "groups:\n- name: a\n  name: b\n",
+            "yaml: unmarshal errors:\n  line 3: mapping key \"name\" already defined at line 2",
+        ),
+        (
+            "groups:\n- name: a\n  rules: []\n   limit: 5\n",
+            "yaml: line 1: did not find expected key",
         ),
         (
             "groups:\n- name: a\n  rules:\n  - alert: X\n    expr: sum(\n",
@@ -187,6 +199,30 @@ fn refusals() {
     ] {
         let errors = RuleFile::parse(text, &RuleFileOptions::default()).expect_err(text);
         assert_eq!(errors[0], message, "{text}");
+    }
+    // What upstream tells of both its readings, and what only of the strict one.
+    for (text, again) in [
+        (
+            "groups: a\n",
+            Some(
+                "yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `a` into []rulefmt.RuleGroupNode",
+            ),
+        ),
+        (
+            "groups: [\n",
+            Some("yaml: line 1: did not find expected node content"),
+        ),
+        ("foo: 1\n", None),
+    ] {
+        let errors = RuleFile::parse(text, &RuleFileOptions::default()).expect_err(text);
+        assert_eq!(errors.get(1).map(String::as_str), again, "{text}");
+    }
+    // Nothing is no group and no rule.
+    for text in ["groups: [~]\n", "groups: [{name: a, rules: [~]}]\n", "~\n"] {
+        assert!(
+            RuleFile::parse(text, &RuleFileOptions::default()).is_ok(),
+            "{text}"
+        );
     }
     let options = RuleFileOptions {
         ignore_unknown_fields: true,

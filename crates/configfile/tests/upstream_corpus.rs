@@ -36,7 +36,7 @@ fn load(path: &Path) -> Result<Config, String> {
             if fits {
                 let text = std::fs::read_to_string(&file).map_err(|e| e.to_string())?;
                 config
-                    .add_scrape_config_file(&text, &file)
+                    .add_scrape_config_file(&text, &file, &name)
                     .map_err(|e| e.to_string())?;
             }
         }

@@ -123,10 +123,12 @@ fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
     let is_json = path
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let groups = match is_json {
-        true => crate::json_groups::parse(text.as_bytes())?,
-        false => configfile::sd::parse_target_file(&text).map_err(|e| e.to_string())?,
+    let read = if is_json {
+        configfile::sd::parse_json_target_file(&text)
+    } else {
+        configfile::sd::parse_target_file(&text)
     };
+    let groups = read.map_err(|e| e.to_string())?;
     Ok(groups
         .iter()
         .enumerate()

@@ -2,50 +2,93 @@
 
 use std::path::{Path, PathBuf};
 
-/// The files that `pattern` matches, sorted. A pattern without a star is the file itself, if it is there.
+/// A pattern that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("syntax error in pattern")]
+pub struct BadPattern;
+
+/// The files that `pattern` matches, sorted; none for a pattern that cannot be read. A pattern without a star is the file
+/// itself, if it is there.
 pub fn matching_files(pattern: &str) -> Vec<PathBuf> {
+    let mut files = matching(pattern).unwrap_or_default();
+    files.retain(|path| path.is_file());
+    files
+}
+
+/// All that `pattern` matches, sorted: files and folders.
+pub fn matching(pattern: &str) -> Result<Vec<PathBuf>, BadPattern> {
+    if !is_readable(pattern) {
+        return Err(BadPattern);
+    }
     let path = Path::new(pattern);
     let (dir, name) = match (
         path.parent(),
         path.file_name().and_then(|name| name.to_str()),
     ) {
         (Some(dir), Some(name)) => (dir, name),
-        _ => return Vec::new(),
+        _ => return Ok(Vec::new()),
     };
-    if !name.contains(['*', '?', '[']) {
-        return if path.is_file() {
-            vec![path.to_path_buf()]
-        } else {
-            Vec::new()
-        };
+    if !name.contains(['*', '?', '[', '\\']) {
+        let is_there = path.symlink_metadata().is_ok();
+        return Ok(is_there.then(|| path.to_path_buf()).into_iter().collect());
     }
-    let dir = if dir.as_os_str().is_empty() {
+    let below = if dir.as_os_str().is_empty() {
         Path::new(".")
     } else {
         dir
     };
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
+    let Ok(entries) = std::fs::read_dir(below) else {
+        return Ok(Vec::new());
     };
-    let mut files: Vec<PathBuf> = entries
+    let mut found: Vec<PathBuf> = entries
         .flatten()
-        .filter(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .is_some_and(|file| fits(name, file))
-        })
-        .map(|entry| {
-            if path.parent() == Some(Path::new("")) {
-                entry.file_name().into()
-            } else {
-                entry.path()
-            }
-        })
-        .filter(|path: &PathBuf| path.is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|file| fits(name, file))
+        .map(|file| dir.join(file))
         .collect();
-    files.sort();
-    files
+    found.sort();
+    Ok(found)
+}
+
+/// Whether every `[` is closed and has members, and every `\` has something behind it.
+fn is_readable(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    // A member of a class: any character but the signs of the class itself, unless behind a backslash.
+    let member = |c: Option<char>, rest: &mut std::str::Chars<'_>| match c {
+        None | Some('-' | ']') => false,
+        Some('\\') => rest.next().is_some(),
+        Some(_) => true,
+    };
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' if rest.next().is_none() => return false,
+            '[' => {
+                if rest.as_str().starts_with('^') {
+                    rest.next();
+                }
+                let mut members = 0;
+                loop {
+                    let c = rest.next();
+                    if c == Some(']') && members > 0 {
+                        break;
+                    }
+                    if !member(c, &mut rest) {
+                        return false;
+                    }
+                    if rest.as_str().starts_with('-') {
+                        rest.next();
+                        let last = rest.next();
+                        if !member(last, &mut rest) {
+                            return false;
+                        }
+                    }
+                    members += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
 }
 
 /// Shell-style matching of `*`, `?` and `[...]` against one path element.
@@ -63,6 +106,7 @@ fn fits(pattern: &str, text: &str) -> bool {
             }
             Some('?') => Some(1),
             Some('[') => class(&pattern[p..], text[t]),
+            Some('\\') => (pattern.get(p + 1) == Some(&text[t])).then_some(2),
             Some(c) if *c == text[t] => Some(1),
             _ => None,
         };
@@ -107,6 +151,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn patterns_that_cannot_be_read() {
+        for bad in ["a[", "a[]", "[^]", "[a-]", "[-a]", "x\\", "[a"] {
+            assert_eq!(matching(bad), Err(BadPattern), "{bad}");
+        }
+        for good in ["[a]", "[^a-z]x", r"[\]]", "]", r"\["] {
+            assert_eq!(matching(good), Ok(Vec::new()), "{good}");
+        }
+    }
+
+    #[test]
     fn patterns() {
         for (pattern, text, expected) in [
             ("*.yml", "a.yml", true),
@@ -117,6 +171,8 @@ mod tests {
             ("[a-c]x", "bx", true),
             ("[^a-c]x", "bx", false),
             ("*", "", true),
+            (r"a\*", "a*", true),
+            (r"a\*", "ab", false),
         ] {
             assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
         }

@@ -119,7 +119,8 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn parse(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, String> {
-    let groups = crate::json_groups::parse(body)?;
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    let groups = configfile::sd::parse_json_target_file(text).map_err(|e| e.to_string())?;
     Ok(groups
         .iter()
         .enumerate()

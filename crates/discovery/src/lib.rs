@@ -10,7 +10,6 @@ mod file_metrics;
 pub mod glob;
 pub mod group;
 pub mod http;
-mod json_groups;
 pub mod kubernetes;
 pub mod manager;
 

@@ -1,14 +1,16 @@
 //! Command lines as upstream's programs read them.
 //!
-//! Long flags only; `--x` and `--no-x` for switches; some values repeatable; `--help` shows defaults and goes to
-//! standard output. A program is a table of [`Flag`]s, which is also what `/status/flags` shows.
+//! Long flags, some with a letter; `--x` and `--no-x` for switches; some values repeatable; commands below commands, each
+//! with flags of its own, which may stand anywhere behind its name. A program is a table of [`Flag`]s and [`Command`]s,
+//! which is also what `--help` and `/status/flags` show.
+
+mod help;
+mod parse;
+mod value;
+mod wrap;
 
 use std::collections::BTreeMap;
 
-use clap::builder::Str;
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
 use thiserror::Error;
 
 /// What a flag takes.
@@ -20,10 +22,31 @@ pub enum Kind {
     Switch,
     /// A value, any number of times.
     List,
-    /// A word that has to be there, not behind a flag.
+    /// A word that is not behind a flag.
     Word,
     /// Further words.
     Words,
+}
+
+/// What a value has to be; told before the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Any text; its default is shown in quotes.
+    Text,
+    /// What the program itself looks at.
+    Other,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A duration of Go's: `1h30m`, `1.5s`.
+    GoDuration,
+    /// A whole number, also as `5e7`.
+    Number,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A file that is there.
+    File,
+    /// `name=value`
+    Pair,
 }
 
 /// One row of a program's table.
@@ -37,65 +60,67 @@ pub struct Flag {
     pub default: &'static str,
     /// What it takes.
     pub kind: Kind,
+    /// What its value has to be.
+    pub takes: Takes,
     /// Not shown by `--help`.
     pub hidden: bool,
+    /// Its letter.
+    pub short: Option<char>,
+    /// Has to be there.
+    pub required: bool,
+    /// What `--help` shows for a value; derived where empty.
+    pub placeholder: &'static str,
 }
 
 impl Flag {
-    /// A flag with a value.
-    pub const fn value(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    const fn new(
+        name: &'static str,
+        default: &'static str,
+        help: &'static str,
+        kind: Kind,
+    ) -> Flag {
         Flag {
             name,
             help,
             default,
-            kind: Kind::Value,
+            kind,
+            takes: Takes::Text,
             hidden: false,
+            short: None,
+            required: false,
+            placeholder: "",
         }
+    }
+
+    /// A flag with a value.
+    pub const fn value(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+        Flag::new(name, default, help, Kind::Value)
     }
 
     /// A switch.
     pub const fn switch(name: &'static str, default: bool, help: &'static str) -> Flag {
         let default = if default { "true" } else { "false" };
-        Flag {
-            name,
-            help,
-            default,
-            kind: Kind::Switch,
-            hidden: false,
-        }
+        Flag::new(name, default, help, Kind::Switch)
     }
 
     /// A repeatable flag.
     pub const fn list(name: &'static str, default: &'static str, help: &'static str) -> Flag {
-        Flag {
-            name,
-            help,
-            default,
-            kind: Kind::List,
-            hidden: false,
-        }
+        Flag::new(name, default, help, Kind::List)
     }
 
     /// A word that has to be there.
     pub const fn word(name: &'static str, help: &'static str) -> Flag {
-        Flag {
-            name,
-            help,
-            default: "",
-            kind: Kind::Word,
-            hidden: false,
-        }
+        Flag::new(name, "", help, Kind::Word).required()
+    }
+
+    /// A word that may be left out.
+    pub const fn maybe_word(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+        Flag::new(name, default, help, Kind::Word)
     }
 
     /// Further words, any number of them.
     pub const fn words(name: &'static str, help: &'static str) -> Flag {
-        Flag {
-            name,
-            help,
-            default: "",
-            kind: Kind::Words,
-            hidden: false,
-        }
+        Flag::new(name, "", help, Kind::Words)
     }
 
     /// The same flag, not shown by `--help`.
@@ -105,6 +130,50 @@ impl Flag {
             ..self
         }
     }
+
+    /// The same flag, which has to be there.
+    pub const fn required(self) -> Flag {
+        Flag {
+            required: true,
+            ..self
+        }
+    }
+
+    /// The same flag with a letter.
+    pub const fn short(self, letter: char) -> Flag {
+        Flag {
+            short: Some(letter),
+            ..self
+        }
+    }
+
+    /// The same flag, its value being of a kind.
+    pub const fn takes(self, takes: Takes) -> Flag {
+        Flag { takes, ..self }
+    }
+
+    /// The same flag, its value shown so.
+    pub const fn placeholder(self, placeholder: &'static str) -> Flag {
+        Flag {
+            placeholder,
+            ..self
+        }
+    }
+
+    fn is_word(&self) -> bool {
+        matches!(self.kind, Kind::Word | Kind::Words)
+    }
+}
+
+/// A command of a program, or a group of commands.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// Its words: `check config`. What other commands' words begin with is their group.
+    pub path: &'static str,
+    /// What it does; may have paragraphs.
+    pub about: &'static str,
+    /// Its flags and words; those of a group hold for all in it.
+    pub flags: &'static [Flag],
 }
 
 /// A program as its command line shows it.
@@ -116,6 +185,8 @@ pub struct Program {
     pub about: &'static str,
     /// Its flags.
     pub flags: &'static [Flag],
+    /// Its commands, if it has any, in the order of the help.
+    pub commands: &'static [Command],
 }
 
 /// What a command line asks for.
@@ -127,145 +198,65 @@ pub enum Invocation {
     Print(String),
 }
 
-/// A command line that makes no sense; tells what and how it is used.
+/// A command line that makes no sense.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct UsageError(pub String);
+pub enum UsageError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Shape(String),
+    /// A value is wrong, or missing.
+    #[error("{0}")]
+    Value(String),
+}
 
 /// The values of a command line, defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Values {
-    flags: &'static [Flag],
-    matches: ArgMatches,
-}
-
-impl Program {
-    /// Reads a command line without the program's name. `version` is what `--version` prints.
-    pub fn parse(
-        &self,
-        arguments: impl IntoIterator<Item = String>,
-        version: &str,
-    ) -> Result<Invocation, UsageError> {
-        let matches = match self.command().try_get_matches_from(arguments) {
-            Ok(matches) => matches,
-            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-                return Ok(Invocation::Print(error.render().to_string()));
-            }
-            Err(error) => {
-                let text = error.render().to_string();
-                let text = text.strip_prefix("error: ").unwrap_or(&text);
-                return Err(UsageError(text.trim_end().to_string()));
-            }
-        };
-        if matches.get_flag("version") {
-            return Ok(Invocation::Print(version.to_string()));
-        }
-        Ok(Invocation::Run(Values {
-            flags: self.flags,
-            matches,
-        }))
-    }
-
-    fn command(&self) -> Command {
-        let version = Arg::new("version")
-            .long("version")
-            .help("Show the version")
-            .action(ArgAction::SetTrue);
-        self.flags.iter().fold(
-            Command::new(self.name)
-                .about(self.about)
-                .no_binary_name(true)
-                .disable_version_flag(true)
-                .disable_help_subcommand(true)
-                .arg(version),
-            |command, flag| command.args(arguments_of(flag)),
-        )
-    }
-}
-
-fn arguments_of(flag: &Flag) -> Vec<Arg> {
-    let base = Arg::new(flag.name).help(flag.help).hide(flag.hidden);
-    let with_default = |arg: Arg| {
-        if flag.default.is_empty() {
-            arg
-        } else {
-            arg.default_value(flag.default)
-        }
-    };
-    match flag.kind {
-        Kind::Value => vec![with_default(
-            base.long(flag.name)
-                .value_name("VALUE")
-                .allow_hyphen_values(true),
-        )],
-        Kind::List => vec![with_default(
-            base.long(flag.name)
-                .value_name("VALUE")
-                .allow_hyphen_values(true)
-                .action(ArgAction::Append),
-        )],
-        Kind::Word => vec![base.required(true)],
-        Kind::Words => vec![base.num_args(0..).allow_hyphen_values(false)],
-        Kind::Switch => {
-            let negative = negative(flag.name);
-            let state = if flag.default == "true" { "on" } else { "off" };
-            let on = base
-                .long(flag.name)
-                .help(format!("{} [default: {state}]", flag.help))
-                .action(ArgAction::SetTrue)
-                .conflicts_with(negative.to_string());
-            let off = Arg::new(negative.clone())
-                .long(negative)
-                .action(ArgAction::SetTrue)
-                .hide(true);
-            vec![on, off]
-        }
-    }
-}
-
-fn negative(name: &str) -> Str {
-    format!("no-{name}").into()
+    command: &'static str,
+    flags: Vec<Flag>,
+    /// As the command line gives them, in order.
+    given: Vec<(&'static str, String)>,
 }
 
 impl Values {
+    /// The words of the command; empty for a program without commands.
+    pub fn command(&self) -> &'static str {
+        self.command
+    }
+
+    fn flag(&self, name: &str) -> Option<&Flag> {
+        self.flags.iter().find(|flag| flag.name == name)
+    }
+
     /// The value of a flag or word; `""` when it has neither value nor default.
     pub fn text(&self, name: &str) -> &str {
-        self.matches
-            .get_one::<String>(name)
-            .map_or("", String::as_str)
+        let mut given = self.given.iter().rev();
+        match given.find(|(known, _)| *known == name) {
+            Some((_, value)) => value,
+            None => self.flag(name).map_or("", |flag| flag.default),
+        }
     }
 
     /// Whether a switch is on.
     pub fn switch(&self, name: &str) -> bool {
-        if self.matches.get_flag(name) {
-            return true;
-        }
-        if self.matches.get_flag(&negative(name)) {
-            return false;
-        }
-        self.flags
-            .iter()
-            .any(|flag| flag.name == name && flag.default == "true")
+        self.text(name) == "true"
     }
 
     /// All values of a repeatable flag, or all further words.
     pub fn list(&self, name: &str) -> Vec<String> {
-        self.matches
-            .get_many::<String>(name)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        let given = self.given.iter().filter(|(known, _)| *known == name);
+        let values: Vec<String> = given.map(|(_, value)| value.clone()).collect();
+        if !values.is_empty() {
+            return values;
+        }
+        let default = self.flag(name).map_or("", |flag| flag.default);
+        let default = Some(default).filter(|default| !default.is_empty());
+        default.map(str::to_string).into_iter().collect()
     }
 
     /// Whether the command line itself gives the flag.
     pub fn is_given(&self, name: &str) -> bool {
-        let given = |id: &str| self.matches.value_source(id) == Some(ValueSource::CommandLine);
-        let is_switch = self
-            .flags
-            .iter()
-            .any(|f| f.name == name && f.kind == Kind::Switch);
-        given(name) || (is_switch && given(&negative(name)))
+        self.given.iter().any(|(known, _)| *known == name)
     }
 
     /// Every flag with its value as text.
@@ -274,9 +265,8 @@ impl Values {
             .iter()
             .map(|flag| {
                 let value = match flag.kind {
-                    Kind::Switch => self.switch(flag.name).to_string(),
                     Kind::List | Kind::Words => self.list(flag.name).join(","),
-                    Kind::Value | Kind::Word => self.text(flag.name).to_string(),
+                    Kind::Switch | Kind::Value | Kind::Word => self.text(flag.name).to_string(),
                 };
                 (flag.name.to_string(), value)
             })
@@ -285,71 +275,4 @@ impl Values {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PROGRAM: Program = Program {
-        name: "thing",
-        about: "Does things.",
-        flags: &[
-            Flag::value("data.path", "data/", "Where data is"),
-            Flag::switch("fast", true, "Be fast"),
-            Flag::switch("slow", false, "Be slow"),
-            Flag::list("listen", ":1", "Where to listen"),
-            Flag::value("secret", "x", "Hidden").hidden(),
-        ],
-    };
-
-    fn parse(arguments: &[&str]) -> Result<Invocation, UsageError> {
-        PROGRAM.parse(
-            arguments.iter().map(|a| a.to_string()),
-            "thing, version 1\n",
-        )
-    }
-
-    fn values(arguments: &[&str]) -> Values {
-        match parse(arguments).expect("makes sense") {
-            Invocation::Run(values) => values,
-            Invocation::Print(text) => panic!("prints {text}"),
-        }
-    }
-
-    #[test]
-    fn values_and_defaults() {
-        let read = values(&[
-            "--data.path=/x",
-            "--no-fast",
-            "--slow",
-            "--listen",
-            ":2",
-            "--listen=:3",
-        ]);
-        assert_eq!(read.text("data.path"), "/x");
-        assert!(!read.switch("fast") && read.switch("slow"));
-        assert_eq!(read.list("listen"), [":2", ":3"]);
-        assert!(read.is_given("fast") && !read.is_given("secret"));
-        let read = values(&[]);
-        assert!(read.switch("fast") && !read.switch("slow"));
-        assert_eq!(read.all()["listen"], ":1");
-        assert_eq!(read.all()["fast"], "true");
-    }
-
-    #[test]
-    fn help_version_and_nonsense() {
-        let Ok(Invocation::Print(help)) = parse(&["--help"]) else {
-            panic!("help")
-        };
-        assert!(
-            help.contains("--data.path") && help.contains("[default: data/]"),
-            "{help}"
-        );
-        assert!(!help.contains("--secret") && !help.contains("--no-fast"));
-        let Ok(Invocation::Print(version)) = parse(&["--version"]) else {
-            panic!("version")
-        };
-        assert_eq!(version, "thing, version 1\n");
-        assert!(parse(&["--nope"]).unwrap_err().0.contains("--nope"));
-        assert!(parse(&["--fast=false"]).is_err());
-        assert!(parse(&["stray"]).is_err());
-    }
-}
+mod tests;

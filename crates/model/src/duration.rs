@@ -11,6 +11,14 @@ pub enum DurationError {
     /// Not of the form.
     #[error("not a valid duration string: {0}")]
     Invalid(String),
+    /// It has a unit that nobody knows.
+    #[error("unknown unit {unit} in duration {duration}")]
+    Unit {
+        /// The unit, quoted.
+        unit: String,
+        /// The whole, quoted.
+        duration: String,
+    },
     /// More than 2^63 ns.
     #[error("duration out of range")]
     OutOfRange,
@@ -45,12 +53,16 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
             return Err(invalid());
         }
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, tail) = tail.split_at(letters);
-        let at = UNITS
-            .iter()
-            .position(|(name, _)| *name == unit)
-            .ok_or_else(invalid)?;
+        let end = tail.find(|c: char| c.is_ascii_digit());
+        let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
+        if unit.is_empty() || number.parse::<u64>().is_err() {
+            return Err(invalid());
+        }
+        let known = UNITS.iter().position(|(name, _)| *name == unit);
+        let at = known.ok_or_else(|| DurationError::Unit {
+            unit: crate::labels::go_quote(unit),
+            duration: crate::labels::go_quote(text),
+        })?;
         if at < next_unit {
             return Err(invalid());
         }
@@ -209,7 +221,15 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for text in ["1", "-1s", "1s1m", "1m1m", "1ss", "s", "1.5h", " 1s", "1 s"] {
+        for text in [
+            "1",
+            "-1s",
+            "1s1m",
+            "1m1m",
+            "s",
+            " 1s",
+            "99999999999999999999s",
+        ] {
             assert!(
                 matches!(parse_duration(text), Err(DurationError::Invalid(_))),
                 "{text}"
@@ -219,13 +239,15 @@ mod tests {
             parse_duration("").unwrap_err().to_string(),
             "empty duration string"
         );
-        assert_eq!(
-            parse_duration("1x").unwrap_err().to_string(),
-            "not a valid duration string: \"1x\""
-        );
+        for (text, unit) in [("1x", "x"), ("1ss", "ss"), ("1.5h", "."), ("1 s", " s")] {
+            assert_eq!(
+                parse_duration(text).unwrap_err().to_string(),
+                format!("unknown unit \"{unit}\" in duration \"{text}\"")
+            );
+        }
         assert_eq!(parse_duration("294y"), Err(DurationError::OutOfRange));
         assert_eq!(
-            parse_duration("99999999999999999999s"),
+            parse_duration("99999999999s"),
             Err(DurationError::OutOfRange)
         );
         assert_eq!(parse_signed_duration("-5m"), Ok(-300_000));

@@ -68,6 +68,9 @@ impl FastRegex {
     pub fn new(pattern: &str) -> Result<FastRegex, RegexError> {
         let translated = translate_go_syntax(pattern);
         let refused = |message: String| RegexError(message);
+        if let Some(fault) = refused_by_go(pattern) {
+            return Err(refused(fault));
+        }
         let mut parser = regex_syntax::ParserBuilder::new()
             .dot_matches_new_line(true)
             .nest_limit(1000)
@@ -76,9 +79,7 @@ impl FastRegex {
             .parse(&translated)
             .map_err(|e| refused(describe(&e, pattern)))?;
         if let Some(count) = refused_count(&hir) {
-            return Err(refused(format!(
-                "error parsing regexp: invalid repeat count: `{count}`"
-            )));
+            return Err(refused(format!("invalid repeat count: `{count}`")));
         }
         let set = literal_set(&hir).map(|mut set| {
             set.sort_unstable();
@@ -416,6 +417,76 @@ fn translate_go_syntax(pattern: &str) -> String {
     out
 }
 
+/// What Go refuses and the library takes: repetitions of repetitions, and classes of unknown names.
+fn refused_by_go(pattern: &str) -> Option<String> {
+    let (mut at, mut repeated, mut in_class) = (0, None, false);
+    while let Some(c) = pattern[at..].chars().next() {
+        let rest = &pattern[at..];
+        let width = match c {
+            '\\' if rest.starts_with("\\Q") => match rest.find("\\E") {
+                Some(end) => end + 2,
+                None => rest.len(),
+            },
+            '\\' => rest.chars().take(2).map(char::len_utf8).sum(),
+            '[' if in_class && rest.starts_with("[:") => match rest.find(":]") {
+                Some(end) if !is_class_name(&rest[2..end]) => {
+                    let name = &rest[..end + 2];
+                    return Some(format!("invalid character class range: `{name}`"));
+                }
+                Some(end) => end + 2,
+                None => 1,
+            },
+            ']' if in_class => {
+                in_class = false;
+                1
+            }
+            '[' if !in_class => {
+                in_class = true;
+                let after = rest[1..].strip_prefix('^').unwrap_or(&rest[1..]);
+                // A ']' right after the opening is a member of the class.
+                let first = usize::from(after.starts_with(']'));
+                rest.len() - after.len() + first
+            }
+            '*' | '+' | '?' | '{' if !in_class => {
+                let operator = match c {
+                    '{' if is_repetition(rest) => rest.find('}').unwrap_or(0) + 1,
+                    '{' => 0,
+                    _ => 1,
+                };
+                if operator > 0 {
+                    if let Some(from) = repeated {
+                        let both = &pattern[from..at + operator];
+                        return Some(format!("invalid nested repetition operator: `{both}`"));
+                    }
+                    repeated = Some(at);
+                    // A '?' behind it makes it lazy.
+                    at += operator + usize::from(rest[operator..].starts_with('?'));
+                    continue;
+                }
+                1
+            }
+            c => c.len_utf8(),
+        };
+        repeated = None;
+        at += width;
+    }
+    None
+}
+
+fn is_class_name(name: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+        "space", "upper", "word", "xdigit",
+    ];
+    NAMES.contains(&name.strip_prefix('^').unwrap_or(name))
+}
+
+/// The fault of a pattern as a program tells it that puts the pattern between anchors before it compiles it.
+pub fn anchored_fault(pattern: &str) -> Option<RegexError> {
+    let anchored = format!("^(?s:{pattern})$");
+    FastRegex::new(&anchored).err()
+}
+
 /// Whether `{...` is `{n}`, `{n,}` or `{n,m}`.
 fn is_repetition(rest: &str) -> bool {
     let Some(end) = rest.find('}') else {
@@ -457,8 +528,31 @@ fn describe(error: &regex_syntax::Error, pattern: &str) -> String {
                 let operator: String = tail.chars().take(3).collect();
                 return format!("invalid or unsupported Perl syntax: `{operator}`");
             }
+            Kind::UnsupportedBackreference => {
+                let sequence: String = tail.chars().take(2).collect();
+                return format!("invalid escape sequence: `{sequence}`");
+            }
+            Kind::FlagUnrecognized | Kind::FlagUnexpectedEof => {
+                let upto = e.span().end.offset.min(e.pattern().len());
+                let group = e.pattern()[..upto].rfind("(?").unwrap_or(from);
+                let flags = &e.pattern()[group..upto];
+                return format!("invalid or unsupported Perl syntax: `{flags}`");
+            }
             kind => return format!("{kind}: `{pattern}`"),
         }
+    }
+    if let regex_syntax::Error::Translate(e) = error
+        && matches!(
+            e.kind(),
+            regex_syntax::hir::ErrorKind::UnicodePropertyNotFound
+        )
+    {
+        let span = e.span();
+        let property = e.pattern().get(span.start.offset..span.end.offset);
+        return format!(
+            "invalid character class range: `{}`",
+            property.unwrap_or(pattern)
+        );
     }
     error
         .to_string()
@@ -561,6 +655,38 @@ mod tests {
         );
         assert_eq!(fault("(a"), "error parsing regexp: missing closing ): `(a`");
         assert_eq!(fault("[a"), "error parsing regexp: missing closing ]: `[a`");
+        for (pattern, told) in [
+            ("a**", "invalid nested repetition operator: `**`"),
+            ("a+?{2}", "invalid nested repetition operator: `+?{2}`"),
+            ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
+            (r"\p{Foo}", r"invalid character class range: `\p{Foo}`"),
+            (r"a\1", r"invalid escape sequence: `\1`"),
+            ("(?z)", "invalid or unsupported Perl syntax: `(?z`"),
+            ("a{2000}", "invalid repeat count: `{2000}`"),
+        ] {
+            assert_eq!(fault(pattern), format!("error parsing regexp: {told}"));
+        }
+        for good in [
+            "a*?b+",
+            "[*+]*",
+            r"\Q**\E",
+            r"\**",
+            "[]*]+",
+            "[[:alpha:]]?",
+            "a{,2}*",
+            "(a*)*",
+        ] {
+            assert!(FastRegex::new(good).is_ok(), "{good}");
+        }
+        for (pattern, told) in [
+            ("(", "missing closing ): `^(?s:()$`"),
+            ("a)", "unexpected ): `^(?s:a))$`"),
+            ("[", "missing closing ]: `[)$`"),
+            (r"\", r"missing closing ): `^(?s:\)$`"),
+        ] {
+            let fault = anchored_fault(pattern).expect(pattern).to_string();
+            assert_eq!(fault, format!("error parsing regexp: {told}"));
+        }
         assert_eq!(
             fault("a(?=b)"),
             "error parsing regexp: invalid or unsupported Perl syntax: `(?=`"

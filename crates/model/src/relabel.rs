@@ -150,6 +150,9 @@ impl RelabelRule {
         fields: RuleFields,
         validation: NameValidation,
     ) -> Result<RelabelRule, RelabelError> {
+        if let Some(fault) = crate::regex::anchored_fault(&fields.regex) {
+            return Err(RelabelError(fault.to_string()));
+        }
         check(&fields, validation)?;
         let checked =
             crate::regex::FastRegex::new(&fields.regex).map_err(|e| RelabelError(e.to_string()))?;

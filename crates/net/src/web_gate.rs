@@ -25,8 +25,10 @@ const REMEMBERED: usize = 512;
 #[derive(Debug, Error)]
 #[error("{path}: {reason}")]
 pub struct WebConfigError {
-    path: String,
-    reason: String,
+    /// The file.
+    pub path: String,
+    /// Why not.
+    pub reason: String,
 }
 
 /// Stands at a server's door.

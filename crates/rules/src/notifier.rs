@@ -9,6 +9,8 @@ mod payload;
 mod queue;
 mod targets;
 
+pub use targets::fault_of;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

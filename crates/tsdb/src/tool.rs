@@ -301,9 +301,8 @@ pub fn pick_block(disk: &Arc<dyn Disk>, dir: &Path, name: Option<&str>) -> Resul
         None => rows.last(),
     };
     let row = row.ok_or_else(|| match name {
-        Some(name) => DbError::Options(format!("block {name} not found")),
-        // Upstream's words: the name it looked for is empty.
-        None => DbError::Options("block  not found".to_owned()),
+        Some(name) => DbError::Options(format!("invalid block ID {name}")),
+        None => DbError::Options("no blocks found".to_owned()),
     })?;
     Block::open(disk.clone(), &dir.join(row.ulid.to_string()))
 }

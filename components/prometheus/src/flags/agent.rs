@@ -43,7 +43,7 @@ impl AgentFlags {
             "snappy" => Compression::Snappy,
             "zstd" => Compression::Zstd,
             other => {
-                return Err(UsageError(format!(
+                return Err(UsageError::Value(format!(
                     "--storage.agent.wal-compression-type: enum value must be one of snappy,zstd, got '{other}'"
                 )));
             }
@@ -52,7 +52,7 @@ impl AgentFlags {
             0 => 128 << 20,
             bytes if (10 << 20..=256 << 20).contains(&bytes) => bytes,
             _ => {
-                return Err(UsageError(
+                return Err(UsageError::Value(
                     "--storage.agent.wal-segment-size: flag must be set between 10MB and 256MB"
                         .into(),
                 ));

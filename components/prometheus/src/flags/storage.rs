@@ -53,7 +53,7 @@ impl StorageFlags {
         let percent = number(values, "storage.tsdb.delayed-compaction.max-percent")?;
         let samples = number(values, "storage.tsdb.samples-per-chunk")?;
         if samples == 0 || samples > 16_000 {
-            return Err(UsageError(
+            return Err(UsageError::Value(
                 "--storage.tsdb.samples-per-chunk: must be between 1 and 16000".into(),
             ));
         }
@@ -86,7 +86,7 @@ fn wal_compression(values: &Values) -> Result<Compression, UsageError> {
         "snappy" => Compression::Snappy,
         "zstd" => Compression::Zstd,
         other => {
-            return Err(UsageError(format!(
+            return Err(UsageError::Value(format!(
                 "--storage.tsdb.wal-compression-type: enum value must be one of snappy,zstd, got '{other}'"
             )));
         }
@@ -101,7 +101,7 @@ fn wal_segment_size(values: &Values) -> Result<u64, UsageError> {
     match size(values, "storage.tsdb.wal-segment-size")? {
         0 => Ok(WAL_SEGMENT),
         bytes if (10 << 20..=256 << 20).contains(&bytes) => Ok(bytes),
-        _ => Err(UsageError(
+        _ => Err(UsageError::Value(
             "--storage.tsdb.wal-segment-size: flag must be set between 10MB and 256MB".into(),
         )),
     }
@@ -110,11 +110,11 @@ fn wal_segment_size(values: &Values) -> Result<u64, UsageError> {
 fn block_segment_size(values: &Values) -> Result<u64, UsageError> {
     match size(values, "storage.tsdb.max-block-chunk-segment-size")? {
         0 => Ok(ondisk::segment::SEGMENT_BYTES_MAX),
-        bytes if bytes < 1 << 20 => Err(UsageError(
+        bytes if bytes < 1 << 20 => Err(UsageError::Value(
             "--storage.tsdb.max-block-chunk-segment-size: must be set to at least 1MB".into(),
         )),
         // References into a segment have 32 bits.
-        bytes if bytes > u64::from(u32::MAX) => Err(UsageError(
+        bytes if bytes > u64::from(u32::MAX) => Err(UsageError::Value(
             "--storage.tsdb.max-block-chunk-segment-size: must be below 4GB".into(),
         )),
         bytes => Ok(bytes),

@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use flags::{Flag, Program};
+use flags::{Command, Flag, Takes};
 use serde_json::Value;
 
-use super::client::CLIENT_CONFIG;
-
 /// Its flags.
-pub const ANALYZE: Program = Program {
-    name: "promtool query analyze",
-    about: "Tell how many buckets of histograms are in use, over time.",
+pub const ANALYZE: Command = Command {
+    path: "query analyze",
+    about: "Run queries against your Prometheus to analyze the usage pattern of certain metrics.",
     flags: &[
-        CLIENT_CONFIG,
-        Flag::value("server", "", "Prometheus server to query."),
-        Flag::value("type", "", "Type of metric: histogram."),
-        Flag::value("duration", "1h", "Time frame to analyze."),
+        Flag::value("server", "", "Prometheus server to query.").required(),
+        Flag::value("type", "", "Type of metric: histogram.").required(),
+        Flag::value("duration", "1h", "Time frame to analyze.").takes(Takes::GoDuration),
         Flag::value(
             "time",
             "",
@@ -27,7 +24,8 @@ pub const ANALYZE: Program = Program {
             "match",
             "",
             "Series selector. Can be specified multiple times.",
-        ),
+        )
+        .required(),
     ],
 };
 

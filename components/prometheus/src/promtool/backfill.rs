@@ -7,33 +7,48 @@ use bytes::Bytes;
 use env::Random;
 use exposition::Entry;
 use exposition::openmetrics::OpenMetricsParser;
-use flags::{Flag, Program};
-use model::duration::parse_duration;
+use flags::{Command, Flag, Takes, Values};
+use model::duration::parse_go_duration;
 use model::{Labels, LabelsBuilder};
 use ondisk::meta::Ulid;
 use tsdb::Value;
 use tsdb::tool::BlockBuilder;
 
-use super::{Outcome, Tool, os_text, read_flags, usage};
+use super::{Outcome, Tool, os_text, usage};
 
-const OPENMETRICS: Program = Program {
-    name: "promtool tsdb create-blocks-from openmetrics",
-    about: "Import samples from OpenMetrics input and produce TSDB blocks.",
+pub const OPENMETRICS: Command = Command {
+    path: "tsdb create-blocks-from openmetrics",
+    about: "Import samples from OpenMetrics input and produce TSDB blocks. Please refer to the storage docs for more details.",
     flags: &[
-        Flag::switch("human-readable", false, "Print human readable values (-r)."),
-        Flag::switch("quiet", false, "Do not print created blocks (-q)."),
+        Flag::list(
+            "label",
+            "",
+            "Label to attach to metrics. Can be specified multiple times. Example --label=label_name=label_value",
+        )
+        .takes(Takes::Pair),
+        Flag::word("input file", "OpenMetrics file to read samples from."),
+        Flag::maybe_word(
+            "output directory",
+            "data/",
+            "Output directory for generated blocks.",
+        ),
+    ],
+};
+
+/// What stands around it.
+pub const GROUP: Command = Command {
+    path: "tsdb create-blocks-from",
+    about: "[Experimental] Import samples from input and produce TSDB blocks. Please refer to the storage docs for more details.",
+    flags: &[
+        Flag::switch("human-readable", false, "Print human readable values.").short('r'),
+        Flag::switch("quiet", false, "Do not print created blocks.").short('q'),
         Flag::value(
             "max-block-duration",
             "2h",
             "Maximum duration created blocks may span. Anything less than 2h is ignored.",
         )
+        .takes(Takes::GoDuration)
         .hidden(),
-        Flag::list("label", "", "Label to attach to metrics, name=value."),
-        Flag::word("input file", "OpenMetrics file to read samples from."),
-        Flag::words(
-            "output directory",
-            "Output directory for generated blocks (default is data/).",
-        ),
     ],
 };
 
@@ -43,21 +58,7 @@ const BLOCK: i64 = 2 * 3_600_000;
 const BATCH: u64 = 2_000_000;
 
 /// `promtool tsdb create-blocks-from openmetrics FILE [DIR]`
-pub fn create_blocks(arguments: &[String], tool: &Tool<'_>) -> Outcome {
-    let short = [("-r", "--human-readable"), ("-q", "--quiet")];
-    // The two short flags belong to the command around this one, so they may come before its name.
-    let Some(at) = arguments.iter().position(|a| !a.starts_with('-')) else {
-        return usage("expected one of: openmetrics");
-    };
-    if arguments[at] != "openmetrics" {
-        return super::unknown_command(&arguments[at]);
-    }
-    let mut arguments = arguments.to_vec();
-    arguments.remove(at);
-    let values = match read_flags(&OPENMETRICS, &short, &arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
+pub fn create_blocks(values: &Values, tool: &Tool<'_>) -> Outcome {
     let mut extra = Vec::new();
     for pair in values.list("label") {
         match pair.split_once('=') {
@@ -67,13 +68,10 @@ pub fn create_blocks(arguments: &[String], tool: &Tool<'_>) -> Outcome {
             _ => return usage(&format!("--label: expected name=value, got {pair:?}")),
         }
     }
-    let max = match parse_duration(values.text("max-block-duration")) {
-        Ok(max) => max,
-        Err(error) => return usage(&format!("--max-block-duration: {error}")),
-    };
-    let dirs = values.list("output directory");
+    let max = parse_go_duration(values.text("max-block-duration")).unwrap_or_default();
+    let max = i64::try_from(max.as_millis()).unwrap_or(i64::MAX);
     let job = Job {
-        dir: PathBuf::from(dirs.first().map_or("data/", String::as_str)),
+        dir: PathBuf::from(values.text("output directory")),
         extra,
         block: block_duration(max),
     };

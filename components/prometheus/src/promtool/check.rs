@@ -2,21 +2,22 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
+use apiv1::client::transport_text;
 use exposition::lint;
-use flags::{Flag, Program};
+use flags::{Command, Flag, Takes, Values};
 
 use super::client::{CLIENT_CONFIG, client, url};
-use super::{Outcome, read_flags, usage};
+use super::{Outcome, usage};
 
 /// The longest page that is checked.
 const MAX_PAGE: u64 = 1 << 30;
 
-const METRICS: Program = Program {
-    name: "promtool check metrics",
-    about: "Pass Prometheus metrics over stdin to lint them for consistency and correctness.",
+/// `check metrics`
+pub const METRICS: Command = Command {
+    path: "check metrics",
+    about: "Pass Prometheus metrics over stdin to lint them for consistency and correctness, and optionally perform cardinality analysis.\n\nexamples:\n\n$ cat metrics.prom | promtool check metrics\n\n$ curl -s http://localhost:9090/metrics | promtool check metrics --extended\n\n$ curl -s http://localhost:9100/metrics | promtool check metrics --extended --lint=none",
     flags: &[
         Flag::switch(
             "extended",
@@ -26,47 +27,46 @@ const METRICS: Program = Program {
         Flag::value(
             "lint",
             "all",
-            "Linting checks to apply for metrics: all or none.",
+            "Linting checks to apply for metrics. Available options are: all, none. Use --lint=none to disable metrics linting.",
         ),
     ],
 };
-const SERVER: Program = Program {
-    name: "promtool check",
-    about: "Check if the Prometheus server is healthy or ready.",
+const URL: Flag = Flag::value(
+    "url",
+    "http://localhost:9090",
+    "The URL for the Prometheus server.",
+)
+.takes(Takes::Other);
+/// `check healthy`
+pub const HEALTHY: Command = Command {
+    path: "check healthy",
+    about: "Check if the Prometheus server is healthy.",
+    flags: &[CLIENT_CONFIG, URL],
+};
+/// `check ready`
+pub const READY: Command = Command {
+    path: "check ready",
+    about: "Check if the Prometheus server is ready.",
+    flags: &[CLIENT_CONFIG, URL],
+};
+/// `check web-config`
+pub const WEB_CONFIG: Command = Command {
+    path: "check web-config",
+    about: "Check if the web config files are valid or not.",
     flags: &[
-        CLIENT_CONFIG,
-        Flag::value(
-            "url",
-            "http://localhost:9090",
-            "The URL for the Prometheus server.",
-        ),
+        Flag::words("web-config-files", "The config files to check.")
+            .required()
+            .takes(Takes::File),
     ],
 };
 
 /// `promtool check web-config`: what stands at a server's door.
-pub fn web_config(arguments: &[String]) -> Outcome {
-    const WEB: Program = Program {
-        name: "promtool check web-config",
-        about: "Check if the web config files are valid or not.",
-        flags: &[],
-    };
-    let (files, flags): (Vec<String>, Vec<String>) = arguments
-        .iter()
-        .cloned()
-        .partition(|argument| !argument.starts_with('-'));
-    if let Err(outcome) = read_flags(&WEB, &[], &flags) {
-        return outcome;
-    }
-    if files.is_empty() {
-        return usage("required argument 'web-config-files' not provided, try --help");
-    }
-    if let Some(file) = files.iter().find(|file| !Path::new(file).exists()) {
-        return usage(&format!("path '{file}' does not exist, try --help"));
-    }
+pub fn web_config(values: &Values) -> Outcome {
+    let files = values.list("web-config-files");
     let mut outcome = Outcome::printed(String::new());
     for file in files {
-        match net::web_gate::check_web_config(&file) {
-            Ok(()) => outcome.out.push_str(&format!("{file} SUCCESS\n")),
+        match check_file(&file) {
+            Ok(()) => outcome.err.push_str(&format!("{file} SUCCESS\n")),
             Err(error) => {
                 outcome.err.push_str(&format!("{file} FAILED: {error}\n"));
                 outcome.code = 1;
@@ -76,24 +76,19 @@ pub fn web_config(arguments: &[String]) -> Outcome {
     outcome
 }
 
+/// What is wrong with a file; who is told knows which it is.
+fn check_file(file: &str) -> Result<(), String> {
+    net::web_gate::check_web_config(file).map_err(|error| error.reason)
+}
+
 /// `promtool check metrics`: problems on standard error, code 3 if there are any.
-pub fn metrics(arguments: &[String], input: &mut dyn Read) -> Outcome {
-    let values = match read_flags(&METRICS, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
+pub fn metrics(values: &Values, input: &mut dyn Read) -> Outcome {
     let extended = values.switch("extended");
-    let lints = match values.text("lint") {
-        "all" => true,
-        "none" => false,
-        other => {
-            return usage(&format!(
-                "enum value must be one of all,none, got '{other}'"
-            ));
-        }
-    };
+    let lints = values.text("lint") != "none";
     if !lints && !extended {
-        return usage("at least one of --extended and --lint=all has to be on");
+        return Outcome::failed(
+            "error: at least one of --extended or linting must be enabled\nUse --extended for cardinality analysis, or remove --lint=none to enable linting\n".into(),
+        );
     }
     let mut page = Vec::new();
     match input.take(MAX_PAGE + 1).read_to_end(&mut page) {
@@ -106,8 +101,12 @@ pub fn metrics(arguments: &[String], input: &mut dyn Read) -> Outcome {
     let families = match exposition::read_families(&page) {
         Ok(families) => families,
         Err(error) => {
+            let doing = match lints {
+                true => "linting",
+                false => "parsing text to metric families",
+            };
             return Outcome::failed(format!(
-                "error while linting: text format parsing error in line {}: {}\n",
+                "error while {doing}: text format parsing error in line {}: {}\n",
                 error.line, error.message
             ));
         }
@@ -121,8 +120,7 @@ pub fn metrics(arguments: &[String], input: &mut dyn Read) -> Outcome {
         .iter()
         .map(|problem| format!("{} {}\n", problem.metric, problem.text))
         .collect();
-    // Upstream shows no table where something is to be mended first.
-    let out = if extended && problems.is_empty() {
+    let out = if extended {
         table(&families)
     } else {
         String::new()
@@ -159,12 +157,8 @@ fn table(families: &[model::MetricFamily]) -> String {
 }
 
 /// `promtool check healthy|ready`: what the server says, on standard error as upstream does.
-pub async fn server(arguments: &[String], path: &str) -> Outcome {
-    let values = match read_flags(&SERVER, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
-    let client = match client(&values) {
+pub async fn server(values: &Values, path: &str) -> Outcome {
+    let client = match client(values) {
         Ok(client) => client,
         Err(fault) => return usage(&fault.0),
     };
@@ -176,9 +170,12 @@ pub async fn server(arguments: &[String], path: &str) -> Outcome {
             .map_err(|e| e.to_string())?
             .send()
             .await
-            .map_err(|e| innermost(&e))?;
+            .map_err(|e| transport_text("Get", &url, &e))?;
         let status = response.status().as_u16();
-        let body = response.text().await.map_err(|e| innermost(&e))?;
+        let body = response
+            .text()
+            .await
+            .map_err(|e| transport_text("Get", &url, &e))?;
         Ok::<_, String>((status, body))
     };
     let asked = tokio::time::timeout(Duration::from_secs(10), asking)
@@ -191,18 +188,11 @@ pub async fn server(arguments: &[String], path: &str) -> Outcome {
             code: 0,
         },
         Ok((status, _)) => Outcome::failed(format!(
-            "  FAILED: check failed: URL={url}, status={status}\n"
+            "check failed: URL={}, status={status}\n",
+            values.text("url")
         )),
-        Err(error) => Outcome::failed(format!("  FAILED: {error}\n")),
+        Err(error) => Outcome::failed(format!("{error}\n")),
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
@@ -210,8 +200,9 @@ mod tests {
     use super::*;
 
     fn run(arguments: &[&str], page: &str) -> (String, String, u8) {
-        let arguments: Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
-        let outcome = metrics(&arguments, &mut page.as_bytes());
+        let line = ["check", "metrics"].iter().chain(arguments);
+        let values = crate::promtool::values_of(line);
+        let outcome = metrics(&values, &mut page.as_bytes());
         (outcome.out, outcome.err, outcome.code)
     }
 
@@ -221,10 +212,11 @@ mod tests {
         assert_eq!(run(&[], good), (String::new(), String::new(), 0));
         let table = "Metric     Cardinality    Percentage    \na_total    2              100.00%       \nTotal      2              100%          \n";
         assert_eq!(run(&["--extended"], good).0, table);
-        assert_eq!(
-            run(&["--extended"], "foo 1\n"),
-            (String::new(), "foo no help text\n".into(), 3)
-        );
+        let (out, err, code) = run(&["--extended"], "foo 1\n");
+        assert!(out.contains("foo       1              100.00%"), "{out}");
+        assert_eq!((err.as_str(), code), ("foo no help text\n", 3));
+        let (_, err, _) = run(&["--extended", "--lint=none"], "foo{");
+        assert!(err.starts_with("error while parsing text to metric families: "));
         assert_eq!(run(&["--lint=none", "--extended"], "foo 1\n").2, 0);
         assert_eq!(run(&["--lint=none"], good).2, 1);
         assert_eq!(

@@ -9,53 +9,36 @@ use configfile::sd::SdConfig;
 use discovery::manager::Manager;
 use discovery::{TargetGroup, Targets};
 use env::{Clock, Registry};
-use flags::{Flag, Program};
+use flags::{Command, Flag, Takes, Values};
 use model::Labels;
 use model::duration::parse_go_duration;
 use scrape::target::{Outcome as TargetOutcome, discovered_of, targets_of};
 use serde::Serialize;
 
-use super::{Outcome, read_flags, usage};
+use super::Outcome;
 use crate::load::load_without_rules;
 
-const SERVICE_DISCOVERY: Program = Program {
-    name: "promtool check service-discovery",
+pub const SERVICE_DISCOVERY: Command = Command {
+    path: "check service-discovery",
     about: "Perform service discovery for the given job name and report the results, including relabeling.",
     flags: &[
-        Flag::value("timeout", "30s", "The time to wait for discovery results."),
-        Flag::words(
-            "arguments",
-            "The config file and the job to run service discovery for.",
-        ),
+        Flag::value("timeout", "30s", "The time to wait for discovery results.")
+            .takes(Takes::GoDuration),
+        Flag::word("config-file", "The prometheus config file.").takes(Takes::File),
+        Flag::word("job", "The job to run service discovery for."),
     ],
 };
 
 /// `promtool check service-discovery FILE JOB`: waits the whole timeout, for nobody knows when discovery has found all.
-pub async fn service_discovery(arguments: &[String], clock: Arc<dyn Clock>) -> Outcome {
-    let values = match read_flags(&SERVICE_DISCOVERY, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
-    let timeout = match parse_go_duration(values.text("timeout")) {
-        Ok(timeout) => timeout,
-        Err(error) => return usage(&format!("{error}, try --help")),
-    };
-    let words = values.list("arguments");
-    let (file, job) = match words.as_slice() {
-        [] => return usage("required argument 'config-file' not provided, try --help"),
-        [file, ..] if !Path::new(file).exists() => {
-            return usage(&format!("path '{file}' does not exist, try --help"));
-        }
-        [_] => return usage("required argument 'job' not provided, try --help"),
-        [file, job] => (file, job),
-        [_, _, more, ..] => return usage(&format!("unexpected {more}, try --help")),
-    };
+pub async fn service_discovery(values: &Values, clock: Arc<dyn Clock>) -> Outcome {
+    let timeout = parse_go_duration(values.text("timeout")).unwrap_or_default();
+    let (file, job) = (values.text("config-file"), values.text("job"));
     let config = match load_without_rules(Path::new(file)) {
         Ok(config) => config,
         Err(error) => return Outcome::failed(format!("Cannot load config {error}\n")),
     };
     let jobs = config.jobs();
-    let Some(job_config) = jobs.get(job.as_str()) else {
+    let Some(job_config) = jobs.get(job) else {
         let mut text = format!("Job {job} not found. Select one of:\n");
         for known in &config.scrape_configs {
             text.push_str(&format!("\t{}\n", known.job_name));
@@ -67,7 +50,7 @@ pub async fn service_discovery(arguments: &[String], clock: Arc<dyn Clock>) -> O
     }
     let mut manager = Manager::new(clock.clone(), Registry::new(), crate::build::user_agent());
     let subscription = manager.subscribe();
-    manager.apply(&[(job.clone(), job_config.sd_configs.clone())]);
+    manager.apply(&[(job.to_string(), job_config.sd_configs.clone())]);
     clock.sleep(timeout).await;
     report(&subscription.targets(), job_config)
 }

@@ -1,15 +1,17 @@
 //! `promtool check rules`: whether rule files load, and whether rules are there twice.
 
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
 
 use configfile::rules::{RuleFile, RuleFileOptions};
-use flags::{Flag, Program};
+use flags::{Command, Flag, Takes, Values};
+use model::labels::go_quote;
 
-use super::{Outcome, os_text, read_flags, usage};
+use super::{GlobalFlags, Outcome};
+use crate::load::unread;
 
-const RULES: Program = Program {
-    name: "promtool check rules",
+pub const RULES: Command = Command {
+    path: "check rules",
     about: "Check if the rule files are valid or not.",
     flags: &[
         Flag::value(
@@ -30,7 +32,8 @@ const RULES: Program = Program {
         Flag::words(
             "rule-files",
             "The rule files to check, default is read from standard input.",
-        ),
+        )
+        .takes(Takes::File),
     ],
 };
 
@@ -46,6 +49,31 @@ pub struct RuleChecks {
     pub reading: RuleFileOptions,
 }
 
+impl RuleChecks {
+    /// Reads the options of `--lint`; what is not known is told on standard output.
+    pub fn read(lint: &str, values: &Values, global: &GlobalFlags, out: &mut String) -> RuleChecks {
+        let mut duplicates = false;
+        for option in lint.split(',').filter(|_| !lint.is_empty()) {
+            match option {
+                "all" | "duplicate-rules" => duplicates = true,
+                "none" => {}
+                other => {
+                    let other = go_quote(other);
+                    out.push_str(&format!("WARNING: unknown lint option: {other}\n"));
+                }
+            }
+        }
+        RuleChecks {
+            duplicates,
+            reading: RuleFileOptions {
+                ignore_unknown_fields: values.switch("ignore-unknown-fields"),
+                parser: global.parser(),
+                ..RuleFileOptions::default()
+            },
+        }
+    }
+}
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
@@ -58,48 +86,24 @@ pub enum Checked {
 }
 
 /// `promtool check rules [FILES...]`
-pub fn rules(arguments: &[String], input: &mut dyn Read) -> Outcome {
-    let values = match read_flags(&RULES, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
-    let mut outcome = Outcome::printed(String::new());
-    let mut checks = RuleChecks {
-        duplicates: false,
-        reading: RuleFileOptions {
-            ignore_unknown_fields: values.switch("ignore-unknown-fields"),
-            ..RuleFileOptions::default()
-        },
-    };
-    for option in values.text("lint").split(',') {
-        match option {
-            "all" | "duplicate-rules" => checks.duplicates = true,
-            "none" => checks.duplicates = false,
-            other => outcome
-                .out
-                .push_str(&format!("WARNING: unknown lint option: {other:?}\n")),
-        }
-    }
+pub fn rules(values: &Values, global: &GlobalFlags, input: &mut dyn Read) -> Outcome {
     let files = values.list("rule-files");
+    let mut outcome = Outcome::printed(String::new());
+    let checks = RuleChecks::read(values.text("lint"), values, global, &mut outcome.out);
     let mut results = Vec::new();
     if files.is_empty() {
         outcome.out.push_str("Checking standard input\n");
-        let mut text = String::new();
-        match input.take(MAX_INPUT).read_to_string(&mut text) {
-            Ok(_) => results.push(check_text("standard input", &text, &checks, &mut outcome)),
+        let mut bytes = Vec::new();
+        match input.take(MAX_INPUT).read_to_end(&mut bytes) {
+            Ok(_) => results.push(check_text("", &bytes, &checks, &mut outcome)),
             Err(error) => {
-                outcome.err.push_str(&format!("  FAILED:\n{error}\n"));
+                outcome.err.push_str(&format!("  FAILED: {error}\n"));
                 results.push(Checked::Failed);
             }
         }
-        outcome.out.push('\n');
-    }
-    if let Some(missing) = files.iter().find(|file| !Path::new(file).exists()) {
-        return usage(&format!("path '{missing}' does not exist, try --help"));
     }
     for file in &files {
         results.push(check_file(file, &checks, &mut outcome));
-        outcome.out.push('\n');
     }
     let fatal = values.switch("lint-fatal");
     outcome.code = if results.contains(&Checked::Failed) {
@@ -116,31 +120,28 @@ pub fn rules(arguments: &[String], input: &mut dyn Read) -> Outcome {
 pub fn check_file(file: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Checked {
     outcome.out.push_str(&format!("Checking {file}\n"));
     match std::fs::read(file) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => check_text(file, &text, checks, outcome),
-            Err(error) => {
-                outcome
-                    .err
-                    .push_str(&format!("  FAILED:\n{file}: {}\n", error.utf8_error()));
-                Checked::Failed
-            }
-        },
+        Ok(bytes) => check_text(&format!("{file}: "), &bytes, checks, outcome),
         Err(error) => {
+            let text = unread(file, &error);
             outcome
                 .err
-                .push_str(&format!("  FAILED:\nopen {file}: {}\n", os_text(&error)));
+                .push_str(&format!("  FAILED:\n{file}: {text}\n"));
             Checked::Failed
         }
     }
 }
 
-fn check_text(file: &str, text: &str, checks: &RuleChecks, outcome: &mut Outcome) -> Checked {
-    let parsed = match RuleFile::parse(text, &checks.reading) {
+/// Checks the text of a file, which stands in front of each fault.
+fn check_text(file: &str, bytes: &[u8], checks: &RuleChecks, outcome: &mut Outcome) -> Checked {
+    let parsed = configfile::yaml::text_of(bytes)
+        .map_err(|error| vec![error.to_string()])
+        .and_then(|text| RuleFile::parse(&text, &checks.reading));
+    let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(errors) => {
             outcome.err.push_str("  FAILED:\n");
             for error in errors {
-                outcome.err.push_str(&format!("{file}: {error}\n"));
+                outcome.err.push_str(&format!("{file}{error}\n"));
             }
             return Checked::Failed;
         }
@@ -150,7 +151,7 @@ fn check_text(file: &str, text: &str, checks: &RuleChecks, outcome: &mut Outcome
     } else {
         None
     };
-    match advice {
+    let checked = match advice {
         Some(advice) => {
             outcome.err.push_str(&format!("  FAILED:\n{advice}\n"));
             Checked::Advised
@@ -162,22 +163,27 @@ fn check_text(file: &str, text: &str, checks: &RuleChecks, outcome: &mut Outcome
                 .push_str(&format!("  SUCCESS: {count} rules found\n"));
             Checked::Good
         }
-    }
+    };
+    outcome.out.push('\n');
+    checked
 }
 
 /// Rules with the same name and labels, as advice.
 fn duplicates(file: &RuleFile) -> Option<String> {
-    let mut all: Vec<(&str, &[(String, String)])> = file
-        .groups
-        .iter()
-        .flat_map(|group| &group.rules)
-        .map(|rule| (rule.kind.name(), rule.labels.as_slice()))
-        .collect();
+    let mut all: Vec<(&str, BTreeMap<&str, &str>)> = Vec::new();
+    for group in &file.groups {
+        for rule in &group.rules {
+            // A rule's own labels win over those of its group.
+            let labels = group.labels.iter().chain(&rule.labels);
+            let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
+            all.push((rule.kind.name(), labels.collect()));
+        }
+    }
     all.sort();
     let mut twice: Vec<_> = all
         .windows(2)
         .filter(|pair| pair[0] == pair[1])
-        .map(|pair| pair[0])
+        .map(|pair| &pair[0])
         .collect();
     twice.dedup();
     if twice.is_empty() {

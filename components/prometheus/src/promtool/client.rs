@@ -2,15 +2,17 @@
 
 use configfile::decode::{Faults, Fields};
 use configfile::http_client::HttpClientConfig;
-use flags::{Flag, Values};
+use flags::{Flag, Takes, Values};
 use net::http_client::HttpClient;
 
 /// The flag with the file of credentials.
 pub const CLIENT_CONFIG: Flag = Flag::value(
     "http.config.file",
     "",
-    "HTTP client configuration file for promtool to connect to Prometheus.",
-);
+    "HTTP client configuration file, see details at https://prometheus.io/docs/prometheus/latest/configuration/promtool",
+)
+.placeholder("<filename>")
+.takes(Takes::File);
 
 /// Why there is no client; for the user.
 pub struct ClientFault(pub String);
@@ -25,12 +27,11 @@ pub fn client(values: &Values) -> Result<HttpClient, ClientFault> {
     let file = values.text(CLIENT_CONFIG.name);
     let config = match file {
         "" => HttpClientConfig::default(),
-        file => read_config(file).map_err(|e| {
-            ClientFault(format!("failed to load HTTP config file: open {file}: {e}"))
-        })?,
+        file => read_config(file)
+            .map_err(|e| ClientFault(format!("Failed to load HTTP config file: {e}")))?,
     };
     HttpClient::new(&config, &crate::build::user_agent())
-        .map_err(|e| ClientFault(format!("failed to create a new HTTP round tripper: {e}")))
+        .map_err(|e| ClientFault(format!("Failed to create a new HTTP round tripper: {e}")))
 }
 
 /// `path` on a server, whose address may come without a scheme.
@@ -45,10 +46,10 @@ pub fn url(server: &str, path: &str) -> String {
 }
 
 fn read_config(file: &str) -> Result<HttpClientConfig, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| super::os_text(&e))?;
+    let text = std::fs::read_to_string(file).map_err(|e| crate::load::unread(file, &e))?;
     let node = configfile::yaml::parse(&text).map_err(|e| e.to_string())?;
     let mut faults = Faults::default();
-    let mut fields = Fields::open(&node, "config.HTTPClientConfig", &mut faults);
+    let mut fields = Fields::open(&node, "config.plain", &mut faults);
     let read = HttpClientConfig::take(&mut fields, &mut faults);
     fields.close(&mut faults);
     faults.finish(read).map_err(|e| e.to_string())

@@ -2,29 +2,22 @@
 
 use std::fmt::Write as _;
 
-use flags::{Flag, Program};
+use flags::{Command, Flag, Takes};
 use serde_json::Value;
 
 use super::Outcome;
-use super::client::CLIENT_CONFIG;
 
 /// Its flags: those of `range`, and `--time` for queries at one instant.
-pub const EXPLAIN: Program = Program {
-    name: "promtool query explain",
+pub const EXPLAIN: Command = Command {
+    path: "query explain",
     about: "Run a query and tell how it was evaluated. With --start a range query, else an instant query.",
     flags: &[
-        Flag::value(
-            "format",
-            "promql",
-            "Output format of the plan: promql (a tree) or json.",
-        ),
-        CLIENT_CONFIG,
         Flag::value(
             "time",
             "",
             "Query evaluation time (RFC3339 or Unix timestamp).",
         ),
-        Flag::list("header", "", "Extra headers to send to server, name=value."),
+        Flag::list("header", "", "Extra headers to send to server.").takes(Takes::Pair),
         Flag::value("start", "", "Start time (RFC3339 or Unix timestamp)."),
         Flag::value("end", "", "End time (RFC3339 or Unix timestamp)."),
         Flag::value("step", "", "Query step size (duration)."),

@@ -4,24 +4,25 @@ use std::io::Read as _;
 
 use configfile::http_client::HttpClientConfig;
 use configfile::remote::{RemoteWriteConfig, WriteMessage};
-use flags::{Flag, Program, Values};
+use flags::{Command, Flag, Takes, Values};
 use net::http_client::HttpClient;
 
 use super::client::{CLIENT_CONFIG, client};
-use super::{Outcome, Tool, os_text, read_flags, usage};
+use super::{Outcome, Tool, os_text, usage};
 
-const PUSH: Program = Program {
-    name: "promtool push metrics",
+pub const PUSH: Command = Command {
+    path: "push metrics",
     about: "Push metrics to a prometheus remote write (for testing purpose only).",
     flags: &[
-        CLIENT_CONFIG,
         Flag::list(
             "label",
             "job=promtool",
             "Label to attach to metrics. Can be specified multiple times.",
-        ),
-        Flag::value("timeout", "30s", "The time to wait for pushing metrics."),
-        Flag::list("header", "", "Prometheus remote write header."),
+        )
+        .takes(Takes::Pair),
+        Flag::value("timeout", "30s", "The time to wait for pushing metrics.")
+            .takes(Takes::GoDuration),
+        Flag::list("header", "", "Prometheus remote write header.").takes(Takes::Pair),
         Flag::value(
             "protobuf_message",
             "prometheus.WriteRequest",
@@ -39,19 +40,24 @@ const PUSH: Program = Program {
         Flag::words(
             "metric-files",
             "The metric files to push, default is read from standard input.",
-        ),
+        )
+        .takes(Takes::File),
     ],
+};
+
+/// What stands around it.
+pub const GROUP: Command = Command {
+    path: "push",
+    about: "Push to a Prometheus server.",
+    flags: &[CLIENT_CONFIG],
 };
 
 /// The longest page that is read.
 const MAX_PAGE: u64 = 1 << 30;
 
-/// `promtool push [flags] metrics URL [FILES...]`, without `push`.
-pub async fn push(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
-    let Some(arguments) = without_subcommand(arguments) else {
-        return usage("must select a subcommand of 'push', try --help");
-    };
-    let prepared = read_flags(&PUSH, &[], &arguments).and_then(|values| prepare(&values));
+/// `promtool push metrics URL [FILES...]`
+pub async fn push(values: &Values, tool: &mut Tool<'_>) -> Outcome {
+    let prepared = prepare(values);
     let push = match prepared {
         Ok(push) => push,
         Err(outcome) => return outcome,
@@ -109,22 +115,6 @@ fn read_page(source: &mut dyn std::io::Read) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other(error));
     }
     Ok(page)
-}
-
-/// Takes the word `metrics` out, behind flags of `push` itself if there are any.
-fn without_subcommand(arguments: &[String]) -> Option<Vec<String>> {
-    let mut at = 0;
-    while arguments.get(at)?.starts_with("--") && arguments[at] != "--help" {
-        // A flag may have its value in the next word.
-        at += if arguments[at].contains('=') { 1 } else { 2 };
-    }
-    let mut rest = arguments.to_vec();
-    match rest[at].as_str() {
-        "metrics" => drop(rest.remove(at)),
-        "--help" | "-h" => {}
-        _ => return None,
-    }
-    Some(rest)
 }
 
 /// What a command line asks for.
@@ -197,7 +187,7 @@ fn read_pairs(words: &[String]) -> Result<Vec<(String, String)>, Outcome> {
     let pair = |word: &String| {
         let (name, value) = word
             .split_once('=')
-            .ok_or_else(|| usage(&format!("expected KEY=VALUE got '{word}', try --help")))?;
+            .ok_or_else(|| usage(&format!("expected KEY=VALUE got '{word}'")))?;
         Ok((name.to_string(), value.to_string()))
     };
     words.iter().filter(|w| !w.is_empty()).map(pair).collect()
@@ -235,18 +225,18 @@ mod tests {
 
     #[test]
     fn flags_may_stand_before_the_subcommand() {
-        let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
-        let rest = |text: &str| without_subcommand(&words(text)).map(|rest| rest.join(" "));
-        assert_eq!(rest("metrics u f"), Some("u f".into()));
-        assert_eq!(
-            rest("--http.config.file c metrics u"),
-            Some("--http.config.file c u".into())
-        );
-        assert_eq!(
-            rest("--http.config.file=c metrics u"),
-            Some("--http.config.file=c u".into())
-        );
-        assert_eq!(rest("samples u"), None);
-        assert_eq!(rest("--http.config.file"), None);
+        // A file that is there, whichever it is.
+        let flag = format!("--http.config.file={}", env!("CARGO_MANIFEST_DIR"));
+        let flag = format!("{flag}/Cargo.toml");
+        for line in [
+            ["push", &flag, "metrics", "http://u"],
+            ["push", "metrics", &flag, "http://u"],
+            ["push", "metrics", "http://u", &flag],
+        ] {
+            let values = crate::promtool::values_of(line.iter());
+            assert_eq!(values.command(), "push metrics");
+            assert_eq!(values.text("remote-write-url"), "http://u");
+            assert!(values.text("http.config.file").ends_with("Cargo.toml"));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiv1::client::{self, ClientError};
 use apiv1::time::parse_time;
-use flags::{Flag, Invocation, Program, UsageError, Values};
+use flags::{Command, Flag, Takes, UsageError, Values};
 use serde_json::Value;
 
 use super::client::{CLIENT_CONFIG, client_and_url};
@@ -12,13 +12,18 @@ use super::query_text::{labels_of, query_json, query_text, series_json, strings_
 use super::{Outcome, usage};
 
 /// How answers are printed.
-const FORMAT: Flag = Flag::value(
-    "format",
-    "promql",
-    "Output format of the query: promql or json.",
-);
+const FORMAT: Flag = Flag::value("format", "promql", "Output format of the query.")
+    .short('o')
+    .takes(Takes::OneOf(&["promql", "json"]));
+/// What all of them take.
+pub const QUERY: Command = Command {
+    path: "query",
+    about: "Run query against a Prometheus server.",
+    flags: &[FORMAT, CLIENT_CONFIG],
+};
 const SERVER: Flag = Flag::word("server", "Prometheus server to query.");
-const HEADER: Flag = Flag::list("header", "", "Extra headers to send to server, name=value.");
+const HEADER: Flag =
+    Flag::list("header", "", "Extra headers to send to server.").takes(Takes::Pair);
 const START: Flag = Flag::value("start", "", "Start time (RFC3339 or Unix timestamp).");
 const END: Flag = Flag::value("end", "", "End time (RFC3339 or Unix timestamp).");
 const MATCH: Flag = Flag::list(
@@ -27,12 +32,10 @@ const MATCH: Flag = Flag::list(
     "Series selector. Can be specified multiple times.",
 );
 
-const INSTANT: Program = Program {
-    name: "promtool query instant",
+pub const INSTANT: Command = Command {
+    path: "query instant",
     about: "Run instant query.",
     flags: &[
-        FORMAT,
-        CLIENT_CONFIG,
         Flag::value(
             "time",
             "",
@@ -43,34 +46,38 @@ const INSTANT: Program = Program {
         Flag::word("expr", "PromQL query expression."),
     ],
 };
-const RANGE: Program = Program {
-    name: "promtool query range",
+pub const RANGE: Command = Command {
+    path: "query range",
     about: "Run range query.",
     flags: &[
-        FORMAT,
-        CLIENT_CONFIG,
         HEADER,
-        START,
-        END,
-        Flag::value("step", "", "Query step size (duration)."),
+        Flag::value(
+            "start",
+            "",
+            "Query range start time (RFC3339 or Unix timestamp).",
+        ),
+        Flag::value(
+            "end",
+            "",
+            "Query range end time (RFC3339 or Unix timestamp).",
+        ),
+        Flag::value("step", "", "Query step size (duration).").takes(Takes::GoDuration),
         SERVER,
         Flag::word("expr", "PromQL query expression."),
     ],
 };
-const SERIES: Program = Program {
-    name: "promtool query series",
+pub const SERIES: Command = Command {
+    path: "query series",
     about: "Run series query.",
-    flags: &[FORMAT, CLIENT_CONFIG, MATCH, START, END, SERVER],
+    flags: &[MATCH.required(), START, END, SERVER],
 };
-const LABELS: Program = Program {
-    name: "promtool query labels",
+pub const LABELS: Command = Command {
+    path: "query labels",
     about: "Run labels query.",
     flags: &[
-        FORMAT,
-        CLIENT_CONFIG,
-        MATCH,
         START,
         END,
+        MATCH,
         SERVER,
         Flag::word("name", "Label name to provide label values for."),
     ],
@@ -80,50 +87,16 @@ const LABELS: Program = Program {
 const FAR: i64 = 9999 * 3_600_000;
 
 /// `promtool query KIND ...`; `now` is unix milliseconds.
-pub async fn query(arguments: &[String], now: i64) -> Outcome {
-    let Some((kind, rest)) = arguments.split_first() else {
-        return usage("expected one of: instant, range, series, labels, analyze, explain");
-    };
-    let version = crate::build::version_text("promtool");
-    let program = match kind.as_str() {
-        "instant" => INSTANT,
-        "range" => RANGE,
-        "series" => SERIES,
-        "labels" => LABELS,
-        "explain" => super::explain::EXPLAIN,
-        "analyze" => super::analyze::ANALYZE,
-        "--help" | "-h" => {
-            return Outcome::printed(
-                "usage: promtool query instant|range|series|labels|analyze|explain [flags] SERVER ...\n"
-                    .into(),
-            );
-        }
-        other => {
-            return super::unknown_command(other);
-        }
-    };
-    // `-o json` is the short form of `--format=json`.
-    let rest = rest.iter().map(|a| {
-        if a == "-o" {
-            "--format".to_string()
-        } else {
-            a.clone()
-        }
-    });
-    let values = match program.parse(rest, &version) {
-        Ok(Invocation::Run(values)) => values,
-        Ok(Invocation::Print(text)) => return Outcome::printed(text),
-        Err(error) => return usage(&error.to_string()),
-    };
+pub async fn query(values: &Values, now: i64) -> Outcome {
     let patience = Duration::from_secs(120);
     let asking = async {
-        match kind.as_str() {
-            "instant" => instant(&values, now).await,
-            "range" => range(&values, now).await,
-            "series" => series(&values, now).await,
-            "explain" => explain(&values, now).await,
-            "analyze" => analyze(&values, now).await,
-            _ => labels(&values, now).await,
+        match values.command() {
+            "query instant" => instant(values, now).await,
+            "query range" => range(values, now).await,
+            "query series" => series(values, now).await,
+            "query explain" => explain(values, now).await,
+            "query analyze" => analyze(values, now).await,
+            _ => labels(values, now).await,
         }
     };
     let asked = match tokio::time::timeout(patience, asking).await {
@@ -148,7 +121,7 @@ enum Fault {
 
 impl From<super::client::ClientFault> for Fault {
     fn from(fault: super::client::ClientFault) -> Fault {
-        Fault::Usage(UsageError(fault.0))
+        Fault::Usage(UsageError::Value(fault.0))
     }
 }
 
@@ -159,7 +132,7 @@ impl From<ClientError> for Fault {
 }
 
 fn bad(flag: &str, message: impl std::fmt::Display) -> Fault {
-    Fault::Usage(UsageError(format!("--{flag}: {message}")))
+    Fault::Usage(UsageError::Value(format!("--{flag}: {message}")))
 }
 
 fn time(values: &Values, flag: &str) -> Result<Option<i64>, Fault> {
@@ -276,13 +249,11 @@ async fn explain(values: &Values, now: i64) -> Result<Outcome, Fault> {
 async fn analyze(values: &Values, now: i64) -> Result<Outcome, Fault> {
     for flag in ["server", "type"] {
         if values.text(flag).is_empty() {
-            return Ok(usage(&format!(
-                "required flag --{flag} not provided, try --help"
-            )));
+            return Ok(usage(&format!("required flag --{flag} not provided")));
         }
     }
     if values.list("match").is_empty() {
-        return Ok(usage("required flag --match not provided, try --help"));
+        return Ok(usage("required flag --match not provided"));
     }
     if values.text("type") != "histogram" {
         let kind = values.text("type");
@@ -322,8 +293,8 @@ fn ranged(values: &Values, now: i64) -> Result<Vec<(&'static str, String)>, Faul
 
 async fn series(values: &Values, now: i64) -> Result<Outcome, Fault> {
     if values.list("match").is_empty() {
-        let message = "required flag --match not provided, try --help";
-        return Err(Fault::Usage(UsageError(message.into())));
+        let message = "required flag --match not provided";
+        return Err(Fault::Usage(UsageError::Value(message.into())));
     }
     let (client, url) = client_and_url(values, "/api/v1/series")?;
     let reply = client::post(&client, &url, &ranged(values, now)?, &[]).await?;

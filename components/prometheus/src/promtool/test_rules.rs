@@ -9,17 +9,15 @@ use std::path::Path;
 use configfile::rule_tests::RuleTestFile;
 use configfile::rules::{RuleFile, RuleFileOptions};
 use discovery::glob::matching_files;
-use flags::{Flag, Program};
-use promql_syntax::ParserOptions;
+use flags::{Command, Flag, Takes, Values};
 
-use super::{GlobalFlags, Outcome, os_text, read_flags, usage};
+use super::{GlobalFlags, Outcome, os_text, usage};
 use run::{Options, run_test};
 
-const TEST: Program = Program {
-    name: "promtool test rules",
+pub const TEST: Command = Command {
+    path: "test rules",
     about: "Unit tests for rules.",
     flags: &[
-        Flag::value("junit", "", "File path to store JUnit XML test results."),
         Flag::list(
             "run",
             "",
@@ -36,8 +34,20 @@ const TEST: Program = Program {
             false,
             "Ignore unknown fields in the test files. This is useful when you want to extend rule files with custom metadata. Ensure that those fields are removed before loading them into the Prometheus server as it performs strict checks by default.",
         ),
-        Flag::words("test-rule-file", "The unit test file."),
+        Flag::words("test-rule-file", "The unit test file.")
+            .required()
+            .takes(Takes::File),
     ],
+};
+/// What stands around it.
+pub const GROUP: Command = Command {
+    path: "test",
+    about: "Unit testing.",
+    flags: &[Flag::value(
+        "junit",
+        "",
+        "File path to store JUnit XML test results.",
+    )],
 };
 
 /// What came of one test.
@@ -55,23 +65,13 @@ struct FileReport {
 }
 
 /// `promtool test rules FILES...`
-pub fn rules(arguments: &[String], global: &GlobalFlags, now: i64) -> Outcome {
-    let values = match read_flags(&TEST, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
+pub fn rules(values: &Values, global: &GlobalFlags, now: i64) -> Outcome {
     let files = values.list("test-rule-file");
-    if files.is_empty() {
-        return usage("required argument 'test-rule-file' not provided, try --help");
-    }
-    if let Some(missing) = files.iter().find(|file| !Path::new(file).exists()) {
-        return usage(&format!("path '{missing}' does not exist, try --help"));
-    }
     let mut wanted = Vec::new();
     for pattern in values.list("run").iter().filter(|p| !p.is_empty()) {
         match regex::Regex::new(pattern) {
             Ok(regex) => wanted.push(regex),
-            Err(error) => return usage(&format!("--run: {error}")),
+            Err(_) => return usage(&format!("--run: {pattern} is not a regular expression")),
         }
     }
     let options = Options {
@@ -84,7 +84,9 @@ pub fn rules(arguments: &[String], global: &GlobalFlags, now: i64) -> Outcome {
     let mut outcome = Outcome::printed(String::new());
     let mut reports = Vec::new();
     for file in &files {
-        outcome.out.push_str(&format!("Unit Testing:  {file}\n"));
+        outcome
+            .out
+            .push_str(&format!("Processing test file: {file}\n"));
         let report = test_file(file, &wanted, &options, &mut outcome);
         let messages: Vec<&String> = report
             .error
@@ -139,7 +141,7 @@ fn test_file(
             continue;
         }
         let failures = match &rules {
-            Ok(rules) => run_test(&tests, test, rules, options, file, outcome),
+            Ok(rules) => run_test(&tests, test, rules, options, outcome),
             Err(messages) => messages.clone(),
         };
         report.cases.push(CaseReport {
@@ -153,7 +155,16 @@ fn test_file(
 fn read_tests(file: &str) -> Result<RuleTestFile, String> {
     let text =
         std::fs::read_to_string(file).map_err(|e| format!("open {file}: {}", os_text(&e)))?;
-    RuleTestFile::parse(&text).map_err(|e| e.to_string())
+    let tests = RuleTestFile::parse(&text).map_err(|e| e.to_string())?;
+    let order = &tests.group_eval_order;
+    let again = (1..order.len()).find(|at| order[..*at].contains(&order[*at]));
+    match again {
+        Some(at) => Err(format!(
+            "group name repeated in evaluation order: {}",
+            order[at]
+        )),
+        None => Ok(tests),
+    }
 }
 
 /// Rule files with their names as matched; a pattern that matches nothing is told of.
@@ -175,7 +186,7 @@ fn read_rules(
         let matched = matching_files(&pattern);
         if matched.is_empty() {
             outcome
-                .out
+                .err
                 .push_str(&format!("  WARNING: no file match pattern {pattern}\n"));
         }
         for path in matched {
@@ -197,19 +208,5 @@ fn read_rules(
         Ok(read)
     } else {
         Err(faults)
-    }
-}
-
-impl GlobalFlags {
-    fn has(&self, feature: &str) -> bool {
-        self.features.iter().any(|known| known == feature)
-    }
-
-    fn parser(&self) -> ParserOptions {
-        ParserOptions {
-            experimental_functions: self.has("promql-experimental-functions"),
-            extended_range_selectors: self.has("promql-extended-range-selectors"),
-            binop_fill_modifiers: self.has("promql-binop-fill-modifiers"),
-        }
     }
 }

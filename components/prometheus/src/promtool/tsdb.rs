@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use env::Disk;
-use flags::{Flag, Program, Values};
+use flags::{Command, Flag, Takes, Values};
 use model::Matcher;
 use storage::TimeRange;
 use tsdb::tool::{self as blocks, DumpFormat};
 
-use super::{Outcome, Tool, os_text, read_flags, usage};
+use super::{Outcome, Tool, os_text, usage};
 
-const READABLE: Flag = Flag::switch("human-readable", false, "Print human readable values (-r).");
-const DB: Flag = Flag::words("db", "Database path (default is data/), and a block's id.");
+const READABLE: Flag =
+    Flag::switch("human-readable", false, "Print human readable values.").short('r');
+const DB: Flag = Flag::maybe_word("db path", "data/", "Database path (default is data/).");
 const MATCH: Flag = Flag::list(
     "match",
     "",
@@ -21,12 +22,14 @@ const MIN_TIME: Flag = Flag::value(
     "min-time",
     "-9223372036854775808",
     "Minimum timestamp to dump, in milliseconds since the Unix epoch.",
-);
+)
+.takes(Takes::Integer);
 const MAX_TIME: Flag = Flag::value(
     "max-time",
     "9223372036854775807",
     "Maximum timestamp to dump, in milliseconds since the Unix epoch.",
-);
+)
+.takes(Takes::Integer);
 /// Upstream copies the log there; here the folder is read in place, without changing it.
 const SANDBOX: Flag = Flag::value(
     "sandbox-dir-root",
@@ -34,24 +37,33 @@ const SANDBOX: Flag = Flag::value(
     "Taken and without effect: the folder is read in place and not changed.",
 );
 
-const LIST: Program = Program {
-    name: "promtool tsdb list",
+pub const LIST: Command = Command {
+    path: "tsdb list",
     about: "List tsdb blocks.",
     flags: &[READABLE, DB],
 };
-const ANALYZE: Program = Program {
-    name: "promtool tsdb analyze",
+pub const ANALYZE: Command = Command {
+    path: "tsdb analyze",
     about: "Analyze churn, label pair cardinality and compaction efficiency.",
     flags: &[
-        Flag::value("limit", "20", "How many items to show in each list."),
+        Flag::value("limit", "20", "How many items to show in each list.").takes(Takes::Number),
         Flag::switch("extended", false, "Run extended analysis."),
-        Flag::value("match", "", "Series selector to analyze."),
+        Flag::value(
+            "match",
+            "",
+            "Series selector to analyze. Only 1 set of matchers is supported now.",
+        ),
         DB,
+        Flag::maybe_word(
+            "block id",
+            "",
+            "Block to analyze (default is the last block).",
+        ),
     ],
 };
-const DUMP: Program = Program {
-    name: "promtool tsdb dump",
-    about: "Dump data (series+samples) from a TSDB.",
+pub const DUMP: Command = Command {
+    path: "tsdb dump",
+    about: "Dump data (series+samples or optionally just series) from a TSDB.",
     flags: &[
         SANDBOX,
         MIN_TIME,
@@ -60,21 +72,21 @@ const DUMP: Program = Program {
         Flag::value(
             "format",
             "prom",
-            "Output format of the dump: prom or seriesjson.",
-        ),
+            "Output format of the dump (prom (default) or seriesjson).",
+        )
+        .takes(Takes::OneOf(&["prom", "seriesjson"])),
         DB,
     ],
 };
-const DUMP_OPENMETRICS: Program = Program {
-    name: "promtool tsdb dump-openmetrics",
-    about: "Dump samples from a TSDB into OpenMetrics text format, excluding native histograms and staleness markers, which are not representable in OpenMetrics.",
+pub const DUMP_OPENMETRICS: Command = Command {
+    path: "tsdb dump-openmetrics",
+    about: "[Experimental] Dump samples from a TSDB into OpenMetrics text format, excluding native histograms and staleness markers, which are not representable in OpenMetrics.",
     flags: &[SANDBOX, MIN_TIME, MAX_TIME, MATCH, DB],
 };
 
 /// The folder that a command line names, which has to be there.
 fn folder(values: &Values) -> Result<PathBuf, Outcome> {
-    let named = values.list("db");
-    let path = PathBuf::from(named.first().map_or("data/", String::as_str));
+    let path = PathBuf::from(values.text("db path"));
     match std::fs::metadata(&path) {
         Ok(_) => Ok(path),
         Err(error) => Err(Outcome::failed(format!(
@@ -90,10 +102,9 @@ fn failed(error: impl std::fmt::Display) -> Outcome {
 }
 
 /// `promtool tsdb list [DB]`
-pub fn list(arguments: &[String], tool: &Tool<'_>) -> Outcome {
+pub fn list(values: &Values, tool: &Tool<'_>) -> Outcome {
     let listed = || {
-        let values = read_flags(&LIST, &[("-r", "--human-readable")], arguments)?;
-        let rows = blocks::list(&*tool.disk, &folder(&values)?).map_err(failed)?;
+        let rows = blocks::list(&*tool.disk, &folder(values)?).map_err(failed)?;
         let readable = values.switch("human-readable");
         Ok(Outcome::printed(blocks::render_list(&rows, readable)))
     };
@@ -101,9 +112,8 @@ pub fn list(arguments: &[String], tool: &Tool<'_>) -> Outcome {
 }
 
 /// `promtool tsdb analyze [DB] [BLOCK]`
-pub fn analyze(arguments: &[String], tool: &Tool<'_>) -> Outcome {
+pub fn analyze(values: &Values, tool: &Tool<'_>) -> Outcome {
     let analyzed = || {
-        let values = read_flags(&ANALYZE, &[], arguments)?;
         let limit = values.text("limit");
         let limit: usize = limit
             .parse()
@@ -112,37 +122,27 @@ pub fn analyze(arguments: &[String], tool: &Tool<'_>) -> Outcome {
             "" => Vec::new(),
             selector => promql_syntax::parse_selector(selector).map_err(failed)?,
         };
-        let named = values.list("db");
-        let block = named.get(1).map(String::as_str);
-        let block = blocks::pick_block(&tool.disk, &folder(&values)?, block).map_err(failed)?;
+        let block = Some(values.text("block id")).filter(|block| !block.is_empty());
+        let block = blocks::pick_block(&tool.disk, &folder(values)?, block).map_err(failed)?;
         let extended = values.switch("extended");
-        let found = blocks::analyze(&block, &matchers, limit, extended).map_err(failed)?;
+        let mut found = blocks::analyze(&block, &matchers, limit, extended).map_err(failed)?;
+        found.matcher = values.text("match").to_string();
         Ok(Outcome::printed(found.to_string()))
     };
     analyzed().unwrap_or_else(|outcome| outcome)
 }
 
 /// `promtool tsdb dump [DB]`
-pub fn dump(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
-    let values = match read_flags(&DUMP, &[], arguments) {
-        Ok(values) => values,
-        Err(outcome) => return outcome,
-    };
+pub fn dump(values: &Values, tool: &mut Tool<'_>) -> Outcome {
     match values.text("format") {
-        "prom" => dump_as(&values, DumpFormat::Prom, tool),
-        "seriesjson" => dump_as(&values, DumpFormat::SeriesJson, tool),
-        other => usage(&format!(
-            "enum value must be one of prom,seriesjson, got '{other}'"
-        )),
+        "seriesjson" => dump_as(values, DumpFormat::SeriesJson, tool),
+        _ => dump_as(values, DumpFormat::Prom, tool),
     }
 }
 
 /// `promtool tsdb dump-openmetrics [DB]`
-pub fn dump_openmetrics(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
-    match read_flags(&DUMP_OPENMETRICS, &[], arguments) {
-        Ok(values) => dump_as(&values, DumpFormat::OpenMetrics, tool),
-        Err(outcome) => outcome,
-    }
+pub fn dump_openmetrics(values: &Values, tool: &mut Tool<'_>) -> Outcome {
+    dump_as(values, DumpFormat::OpenMetrics, tool)
 }
 
 fn dump_as(values: &Values, format: DumpFormat, tool: &mut Tool<'_>) -> Outcome {

@@ -5,22 +5,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use env::Registry;
-use flags::{Flag, Program, Values};
+use flags::{Command, Flag, Takes, Values};
 use model::Labels;
 use storage::{AppendError, Appendable as _, SeriesRef};
 use tsdb::{Db, Options};
 
-use super::{Outcome, Tool, os_text, read_flags, usage};
+use super::{Outcome, Tool, os_text, usage};
 
-const WRITE: Program = Program {
-    name: "promtool tsdb bench write",
+pub const WRITE: Command = Command {
+    path: "tsdb bench write",
     about: "Run a write performance benchmark.",
     flags: &[
         Flag::value("out", "benchout", "Set the output path."),
-        Flag::value("metrics", "10000", "Number of metrics to read."),
-        Flag::value("scrapes", "3000", "Number of scrapes to simulate."),
-        Flag::words(
+        Flag::value("metrics", "10000", "Number of metrics to read.").takes(Takes::Number),
+        Flag::value("scrapes", "3000", "Number of scrapes to simulate.").takes(Takes::Number),
+        Flag::maybe_word(
             "file",
+            "",
             "Input file with samples data, a JSON object of labels a line; series are made up without one.",
         ),
     ],
@@ -32,16 +33,15 @@ const INTERVAL: i64 = 15_000;
 const CHORES: u64 = 240;
 
 /// `promtool tsdb bench write [FILE]`
-pub fn write(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
+pub fn write(values: &Values, tool: &mut Tool<'_>) -> Outcome {
     let mut measured = || {
-        let values = read_flags(&WRITE, &[], arguments)?;
         let number = |flag: &str| {
             let text = values.text(flag);
             let bad = |_| usage(&format!("--{flag}: {text:?} is not a whole number from 0"));
             text.parse::<u64>().map_err(bad)
         };
         let (metrics, scrapes) = (number("metrics")?, number("scrapes")?);
-        run(&values, metrics, scrapes, tool).map_err(|e| Outcome::failed(format!("{e}\n")))
+        run(values, metrics, scrapes, tool).map_err(|e| Outcome::failed(format!("{e}\n")))
     };
     match measured() {
         Ok(()) => Outcome::printed(String::new()),
@@ -50,8 +50,8 @@ pub fn write(arguments: &[String], tool: &mut Tool<'_>) -> Outcome {
 }
 
 fn run(values: &Values, metrics: u64, scrapes: u64, tool: &mut Tool<'_>) -> Result<(), String> {
-    let files = values.list("file");
-    let series = stage(tool, "readData", |_| match files.first() {
+    let file = Some(values.text("file")).filter(|file| !file.is_empty());
+    let series = stage(tool, "readData", |_| match file {
         Some(file) => read_series(file, metrics),
         None => Ok((0..metrics).map(made_up).collect()),
     })?;

@@ -44,18 +44,39 @@ fn url_of(labels: &Labels) -> String {
     format!("{}://{}{slash}{path}", get(SCHEME), get(ADDRESS))
 }
 
+/// The first of a group's addresses, after relabelling, that cannot be one: what is wrong with it.
+pub fn fault_of(group: &TargetGroup, config: &AlertmanagerConfig) -> Option<String> {
+    labels_of(group, config).find_map(|before| {
+        let labels = relabel(&before, &config.relabel_configs)?;
+        let address = labels.get(ADDRESS).unwrap_or("");
+        let quoted = model::labels::go_quote(address);
+        address
+            .contains('/')
+            .then(|| format!("{quoted} is not a valid hostname"))
+    })
+}
+
+/// The labels of a group's targets before relabelling.
+fn labels_of<'a>(
+    group: &'a TargetGroup,
+    config: &'a AlertmanagerConfig,
+) -> impl Iterator<Item = Labels> + 'a {
+    group.targets.iter().map(move |target| {
+        let mut builder = LabelsBuilder::new(&group.labels);
+        for (name, value) in target {
+            builder.set(name, value);
+        }
+        builder.set(SCHEME, config.scheme.as_str());
+        builder.set(PATH, post_path(&config.path_prefix));
+        builder.build()
+    })
+}
+
 /// The Alertmanagers of a set's groups.
 pub(super) fn alertmanagers_of(groups: &[Arc<TargetGroup>], config: &AlertmanagerConfig) -> Found {
     let mut found = Found::default();
     for group in groups {
-        for target in &group.targets {
-            let mut builder = LabelsBuilder::new(&group.labels);
-            for (name, value) in target {
-                builder.set(name, value);
-            }
-            builder.set(SCHEME, config.scheme.as_str());
-            builder.set(PATH, post_path(&config.path_prefix));
-            let before = builder.build();
+        for before in labels_of(group, config) {
             let Some(labels) = relabel(&before, &config.relabel_configs) else {
                 found.dropped.push(url_of(&before));
                 continue;

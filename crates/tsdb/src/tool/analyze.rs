@@ -21,7 +21,9 @@ pub struct Analysis {
     pub duration: i64,
     /// Series in it.
     pub series: u64,
-    /// Series that fulfil the matchers, when there were any.
+    /// The selector that narrowed it, as it was written; empty for none.
+    pub matcher: String,
+    /// Series that fulfil it, where there was one.
     pub matched: Option<u64>,
     /// Label names.
     pub label_names: u64,
@@ -133,15 +135,19 @@ pub fn analyze(
                 metrics.push((series, value));
             }
         }
-        lengths.push((bytes, name.clone()));
-        values.push((n, name.clone()));
+        // Names that no series of interest has are none of its.
+        if n > 0 {
+            lengths.push((bytes, name.clone()));
+            values.push((n, name.clone()));
+        }
     }
     Ok(Analysis {
         block: meta.ulid.to_string(),
         duration: meta.max_time - meta.min_time,
         series: index.all_postings().map_err(bad)?.len() as u64,
         matched: (!matchers.is_empty()).then_some(wanted.len()),
-        label_names: names.len() as u64,
+        matcher: String::new(),
+        label_names: values.len() as u64,
         postings: pairs.len() as u64,
         postings_entries: entries,
         churning_pairs: top(churning_pairs, limit),
@@ -160,10 +166,13 @@ impl std::fmt::Display for Analysis {
         let _ = writeln!(out, "Block ID: {}", self.block);
         let _ = writeln!(out, "Duration: {}", super::go_duration(self.duration));
         let _ = writeln!(out, "Total Series: {}", self.series);
+        if !self.matcher.is_empty() {
+            let _ = writeln!(out, "Matcher: {}", self.matcher);
+        }
+        let _ = writeln!(out, "Label names: {}", self.label_names);
         if let Some(matched) = self.matched {
             let _ = writeln!(out, "Matched series: {matched}");
         }
-        let _ = writeln!(out, "Label names: {}", self.label_names);
         let _ = writeln!(out, "Postings (unique label pairs): {}", self.postings);
         let _ = writeln!(
             out,

@@ -48,16 +48,15 @@ pub(super) fn run_test(
     test: &RuleTest,
     rules: &[(String, RuleFile)],
     options: &Options,
-    path: &str,
     outcome: &mut Outcome,
 ) -> Vec<String> {
     if let Some(case) = test.alerts.iter().find(|case| case.alertname.is_empty()) {
         let named = match test.name.as_str() {
             "" => String::new(),
-            name => format!(" (testGroupName: {name})"),
+            name => format!(" (in TestGroup {name})"),
         };
         return vec![format!(
-            "an item under alert_rule_test misses required attribute alertname at eval_time {} (file: {path}){named}",
+            "an item under alert_rule_test misses required attribute alertname at eval_time {}{named}",
             format_duration(case.eval_time)
         )];
     }
@@ -65,7 +64,7 @@ pub(super) fn run_test(
         None => 0,
         Some(text) => match apiv1::time::parse_time(text) {
             Ok(start) => start,
-            Err(error) => return vec![format!("start_timestamp: {error}")],
+            Err(error) => return vec![error.to_string()],
         },
     };
     if options.debug {
