@@ -54,7 +54,7 @@ pub async fn run(
     registry: Registry,
     publish: impl Fn(Vec<Arc<TargetGroup>>) + Send,
 ) {
-    let metrics = Metrics::new(&registry);
+    let metrics = Metrics::new(&registry, kind_of(config.role));
     let watches = watches(&config, &cluster.own_namespace);
     let mut groups = Groups::new(kind_of(config.role), config.attach, &watches);
     let (sender, mut news) = mpsc::channel(QUEUE);
@@ -72,16 +72,18 @@ pub async fn run(
         ));
     }
     while let Some((index, first)) = news.recv().await {
-        let began = clock.monotonic();
+        let heard = clock.monotonic();
         groups.hear(index, first, &metrics);
         while let Ok((index, more)) = news.try_recv() {
             groups.hear(index, more, &metrics);
         }
-        metrics.queued(groups.waiting());
+        let (began, count) = (clock.monotonic(), groups.waiting());
+        metrics.queued(count);
         if let Some(found) = groups.settle() {
             publish(found);
         }
-        metrics.worked(clock.monotonic().saturating_sub(began));
+        let took = clock.monotonic().saturating_sub(began);
+        metrics.worked(count, began.saturating_sub(heard), took);
     }
 }
 

@@ -13,7 +13,7 @@ pub struct ManagerMetrics {
     pub failed: Gauge,
     /// Times a mechanism found something.
     pub received: Counter,
-    /// Times a mechanism found something while what was found before had not been handed on yet.
+    /// Times a mechanism found something while what was found before had not been handed on for long.
     pub delayed: Counter,
     last_update: Vector<Gauge>,
     /// Times that what was found was handed on.

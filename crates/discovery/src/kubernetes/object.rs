@@ -192,7 +192,7 @@ objects! {
     Ingress { metadata: Meta, spec: IngressSpec }
     IngressSpec { ingress_class_name: Option<String>, tls: Vec<IngressTls>, rules: Vec<IngressRule> }
     IngressTls { hosts: Vec<String> }
-    IngressRule { host: String, http: IngressHttp }
+    IngressRule { host: String, http: Option<IngressHttp> }
     IngressHttp { paths: Vec<IngressPath> }
     IngressPath { path: String }
     /// An object of which nothing but this matters.
