@@ -7,7 +7,8 @@ use configfile::sd::HttpSdConfig;
 use env::instruments::Counter;
 use env::{Clock, Registry};
 use net::dials::Dials;
-use net::http_client::HttpClient;
+use net::http_client::{HttpClient, TransportError};
+use net::transport_error::describe;
 
 use crate::group::TargetGroup;
 use crate::refresh::RefreshMetrics;
@@ -78,10 +79,10 @@ async fn fetch(
             model::number::format_float(interval.as_secs_f64()),
         )
         .timeout(interval);
-    let mut response = request
-        .send()
-        .await
-        .map_err(|e| e.without_url().to_string())?;
+    let shown = configfile::secret::redact_url(&config.url);
+    let broken =
+        |e: TransportError| describe(&shown, &e.without_url(), config.http.proxy.is_none());
+    let mut response = request.send().await.map_err(broken)?;
     if response.status() != 200 {
         return Err(format!("server returned HTTP status {}", response.status()));
     }
@@ -95,11 +96,7 @@ async fn fetch(
         return Err(format!("unsupported content type {content_type:?}"));
     }
     let mut body = Vec::new();
-    while let Some(part) = response
-        .chunk()
-        .await
-        .map_err(|e| e.without_url().to_string())?
-    {
+    while let Some(part) = response.chunk().await.map_err(broken)? {
         if body.len() + part.len() > MAX_BODY {
             return Err(format!(
                 "the list of targets is longer than {MAX_BODY} bytes"
@@ -107,7 +104,7 @@ async fn fetch(
         }
         body.extend_from_slice(&part);
     }
-    parse(&body, &configfile::secret::redact_url(&config.url))
+    parse(&body, &shown)
 }
 
 fn is_json(content_type: &str) -> bool {

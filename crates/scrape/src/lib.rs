@@ -20,7 +20,6 @@ pub mod pool;
 pub mod report;
 pub mod schedule;
 pub mod target;
-mod transport_error;
 pub mod worker;
 
 pub use manager::Manager;

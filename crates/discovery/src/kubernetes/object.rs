@@ -341,6 +341,12 @@ macro_rules! for_kind {
     };
 }
 
+/// What a server says of a request that it does not grant; empty if it says nothing that can be read.
+pub fn read_refusal(bytes: &[u8]) -> String {
+    let status: Result<Status, _> = serde_json::from_slice(bytes);
+    status.unwrap_or_default().message
+}
+
 /// Reads a page of a list.
 pub fn read_page(kind: Kind, bytes: &[u8]) -> Result<Page, String> {
     fn read<T: DeserializeOwned>(bytes: &[u8], wrap: fn(T) -> Object) -> Result<Page, String> {
