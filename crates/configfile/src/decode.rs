@@ -280,6 +280,11 @@ impl<'a> Fields<'a> {
             );
             return Vec::new();
         };
+        for (i, (key, _)) in pairs.iter().enumerate() {
+            if pairs[..i].iter().any(|(before, _)| before.name == key.name) {
+                faults.add(key.line, format!("key {:?} already set in map", key.name));
+            }
+        }
         pairs
             .iter()
             .map(|(key, value)| {

@@ -208,7 +208,7 @@ fn read_http(node: &Node, faults: &mut Faults) -> Result<HttpSdConfig, ConfigErr
     })
 }
 
-/// The groups of a file of targets (YAML or JSON, which is YAML too).
+/// The groups of a YAML file of targets.
 pub fn parse_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
     let node = crate::yaml::parse(text)?;
     let mut faults = Faults::default();

@@ -10,8 +10,10 @@ use net::dials::Dials;
 use net::http_client::{HttpClient, TransportError};
 use net::transport_error::describe;
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use crate::refresh::RefreshMetrics;
+use crate::target_list::read_json;
 
 /// The label with the address that a target comes from.
 const URL: &str = "__meta_url";
@@ -21,6 +23,7 @@ const MAX_BODY: usize = 256 << 20;
 /// Publishes the server's groups for as long as it is polled. A failed request keeps what was there.
 pub async fn run(
     config: HttpSdConfig,
+    asker: Asker,
     user_agent: String,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -39,7 +42,7 @@ pub async fn run(
             Ok(groups) => publish(groups),
             Err(error) => {
                 failures.inc();
-                tracing::error!(component = "discovery manager", discovery = "http", err = %error, "Unable to refresh target groups");
+                tracing::error!(component = %asker.component, discovery = "http", config = %asker.config, err = %error, "Unable to refresh target groups");
             }
         }
         clock.sleep(interval).await;
@@ -107,20 +110,20 @@ async fn fetch(
     parse(&body, &shown)
 }
 
+/// JSON, perhaps with the one character set that JSON has.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
-        && parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"))
+    let content_type = content_type.to_ascii_lowercase();
+    match content_type.split_once(';') {
+        None => content_type == "application/json",
+        Some((kind, charset)) => {
+            kind == "application/json"
+                && matches!(charset.trim_start(), "charset=utf-8" | "charset=\"utf-8\"")
+        }
+    }
 }
 
 fn parse(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, String> {
-    // JSON proper first, so that faults are told in its terms; the reader of target files takes it from there.
-    serde_json::from_slice::<Vec<serde_json::Value>>(body).map_err(|e| e.to_string())?;
-    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
-    let groups = configfile::sd::parse_target_file(text).map_err(|e| e.to_string())?;
-    Ok(groups
+    Ok(read_json(body)?
         .iter()
         .enumerate()
         .map(|(i, group)| {
@@ -144,6 +147,15 @@ mod tests {
         assert!(parse(b"{}", "u").is_err());
         assert!(parse(br#"[{"target": []}]"#, "u").is_err());
         assert!(is_json("application/json; charset=utf-8") && is_json("application/json"));
-        assert!(!is_json("text/plain") && !is_json("application/json; charset=latin1"));
+        assert!(is_json("Application/JSON;charset=\"UTF-8\""));
+        for other in [
+            "",
+            "text/plain",
+            "application/json; charset=latin1",
+            "application/json; version=1",
+            "application/json; charset=utf-8; charset=utf-8",
+        ] {
+            assert!(!is_json(other), "{other}");
+        }
     }
 }

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 pub use access::{Cluster, connect};
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use groups::Groups;
 use labels::LabelMap;
@@ -49,6 +50,7 @@ struct Draft {
 /// Publishes what the cluster has for as long as it is polled.
 pub async fn run(
     config: KubernetesSdConfig,
+    asker: Asker,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -67,6 +69,7 @@ pub async fn run(
             watch,
             cluster,
             clock,
+            asker.clone(),
             metrics.clone(),
             sender.clone(),
         ));

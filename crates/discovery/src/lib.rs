@@ -4,6 +4,7 @@
 //! The [`manager`] runs them, shares those that several jobs configure alike, and hands on what they find. What is done
 //! with a target is not known here.
 
+pub mod asker;
 pub mod dns;
 pub mod file;
 mod file_metrics;
@@ -12,6 +13,7 @@ pub mod group;
 pub mod http;
 pub mod kubernetes;
 pub mod manager;
+pub mod target_list;
 
 mod manager_metrics;
 mod refresh;

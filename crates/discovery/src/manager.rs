@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use crate::manager_metrics::ManagerMetrics;
 use crate::refresh::RefreshMetrics;
@@ -220,6 +221,10 @@ impl Manager {
             }
         };
         let (clock, registry) = (self.clock.clone(), self.registry.clone());
+        let asker = Asker {
+            component: format!("discovery manager {}", self.metrics.name()),
+            config: job.to_string(),
+        };
         let mut refreshes = None;
         let mut counted = |mechanism: &str| {
             let metrics = RefreshMetrics::new(&self.registry, mechanism, job);
@@ -233,6 +238,7 @@ impl Manager {
             }
             Merged::Dynamic(SdConfig::File(file)) => Some(tokio::spawn(crate::file::run(
                 file.clone(),
+                asker,
                 clock,
                 registry,
                 publish,
@@ -242,6 +248,7 @@ impl Manager {
                 let config = http.as_ref().clone();
                 Some(tokio::spawn(crate::http::run(
                     config,
+                    asker,
                     agent,
                     clock,
                     registry,
@@ -251,6 +258,7 @@ impl Manager {
             }
             Merged::Dynamic(SdConfig::Dns(dns)) => Some(tokio::spawn(crate::dns::run(
                 dns.clone(),
+                asker,
                 clock,
                 registry,
                 counted("dns"),
@@ -261,13 +269,14 @@ impl Manager {
                 match crate::kubernetes::connect(kubernetes, &self.user_agent, &dials) {
                     Ok(cluster) => Some(tokio::spawn(crate::kubernetes::run(
                         kubernetes.as_ref().clone(),
+                        asker,
                         cluster,
                         clock,
                         registry,
                         move |groups| publisher.publish(groups),
                     ))),
                     Err(error) => {
-                        tracing::error!(component = "discovery manager", err = %error, r#type = "kubernetes", "Cannot create service discovery");
+                        tracing::error!(component = %asker.component, err = %error, r#type = "kubernetes", config = %asker.config, "Cannot create service discovery");
                         // Without its configuration it is not taken for one that runs, and tried anew next time.
                         return Provider {
                             config: None,

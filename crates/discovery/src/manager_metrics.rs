@@ -58,6 +58,11 @@ impl ManagerMetrics {
         }
     }
 
+    /// The manager's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Counts the targets of every job.
     pub(crate) fn count_targets(&self, shared: &Shared) {
         for (job, found) in shared.jobs.lock().iter() {

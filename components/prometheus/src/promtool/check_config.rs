@@ -286,8 +286,8 @@ fn check_target_files(pattern: &str, job: &ScrapeConfig, out: &mut String) -> Re
             message: format!("checking SD file {shown:?}: {error}"),
             advice: false,
         };
-        let text = std::fs::read_to_string(&file).map_err(|e| bad(&os_text(&e)))?;
-        let groups = configfile::sd::parse_target_file(&text).map_err(|e| bad(&e))?;
+        let content = std::fs::read(&file).map_err(|e| bad(&os_text(&e)))?;
+        let groups = discovery::target_list::read_file(&file, &content).map_err(|e| bad(&e))?;
         for (i, group) in groups.iter().enumerate() {
             check_targets(
                 &TargetGroup::from_static(format!("{shown}:{i}"), group),

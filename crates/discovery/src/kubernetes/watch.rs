@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::access::Cluster;
 use super::metrics::Metrics;
 use super::object::{Kind, Object, Page, WatchEvent, read_event, read_page, read_refusal};
+use crate::asker::Asker;
 
 /// Objects on a page of a list.
 const PAGE: usize = 500;
@@ -92,6 +93,7 @@ pub async fn follow(
     watch: Watch,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
+    asker: Asker,
     metrics: Metrics,
     news: mpsc::Sender<(usize, News)>,
 ) {
@@ -115,8 +117,9 @@ pub async fn follow(
         }
         follower.metrics.failures.inc();
         tracing::error!(
-            component = "discovery manager",
+            component = %asker.component,
             discovery = "kubernetes",
+            config = %asker.config,
             kind = follower.watch.kind.as_str(),
             namespace = %follower.watch.namespace,
             err = %failure.message,
