@@ -109,14 +109,14 @@ impl Metrics {
         }
     }
 
-    /// An object changed. Counted are those of the role itself, and of what else endpoints are made of: services, and
-    /// pods that change. What is attached is not.
+    /// An object changed. Counted are those of the role itself and services of what is behind them, and for endpoints
+    /// pods that change too. What is attached is not.
     pub fn event(&self, kind: Kind, change: Change) {
         let joined = matches!(self.role, Kind::Endpoints | Kind::EndpointSlice);
         let counted = match kind {
             kind if kind == self.role => true,
             Kind::Service => joined,
-            Kind::Pod => joined && change == Change::Update,
+            Kind::Pod => self.role == Kind::Endpoints && change == Change::Update,
             _ => false,
         };
         if counted {
@@ -181,14 +181,13 @@ mod tests {
         };
         assert_eq!(counted(Kind::Pod), "pod-add pod-update pod-delete");
         assert_eq!(counted(Kind::Node), "node-add node-update node-delete");
-        let joined = "pod-update service-add service-update service-delete";
         assert_eq!(
             counted(Kind::Endpoints),
-            format!("{joined} endpoints-add endpoints-update endpoints-delete")
+            "pod-update service-add service-update service-delete endpoints-add endpoints-update endpoints-delete"
         );
         assert_eq!(
             counted(Kind::EndpointSlice),
-            format!("{joined} endpointslice-add endpointslice-update endpointslice-delete")
+            "service-add service-update service-delete endpointslice-add endpointslice-update endpointslice-delete"
         );
     }
 }
