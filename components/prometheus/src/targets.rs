@@ -83,7 +83,7 @@ impl ScrapedTargets {
     fn show(&self, job: &str, target: &Target) -> ActiveTarget {
         let status = target.status.lock().clone();
         ActiveTarget {
-            discovered_labels: target.discovered.clone(),
+            discovered_labels: target.discovered(),
             labels: target.labels.clone(),
             scrape_pool: job.to_string(),
             scrape_url: target.url.clone(),

@@ -203,6 +203,13 @@ pub struct ProxyConfig {
     pub connect_headers: Vec<(String, Vec<Secret>)>,
 }
 
+impl ProxyConfig {
+    /// Whether no request goes through a proxy.
+    pub fn is_none(&self) -> bool {
+        self.url.is_empty() && !self.from_environment
+    }
+}
+
 /// The values of one entry of `http_headers`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderValues {

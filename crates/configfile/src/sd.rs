@@ -229,7 +229,18 @@ fn read_http(node: &Node, faults: &mut Faults) -> Result<HttpSdConfig, ConfigErr
     })
 }
 
-/// The groups of a file of targets in YAML.
+/// The groups of a file of targets; the name's ending tells which language it is in.
+pub fn read_target_file(path: &Path, content: &[u8]) -> Result<Vec<StaticConfig>, ConfigError> {
+    let is_json = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    match is_json {
+        true => parse_json_target_file(&String::from_utf8_lossy(content)),
+        false => parse_target_file(&crate::yaml::text_of(content)?),
+    }
+}
+
+/// The groups of a YAML file of targets.
 pub fn parse_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
     let node = crate::yaml::parse(text)?;
     let mut faults = Faults::default();

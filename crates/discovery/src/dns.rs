@@ -7,9 +7,11 @@ use configfile::sd_dns::{DnsRecord, DnsSdConfig};
 use env::instruments::Counter;
 use env::{Clock, Registry};
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::ResolveHosts;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use model::{Labels, LabelsBuilder};
 
+use crate::asker::Asker;
 use crate::group::{ADDRESS, TargetGroup};
 use crate::refresh::RefreshMetrics;
 
@@ -22,6 +24,7 @@ const NS_TARGET: &str = "__meta_dns_ns_record_target";
 /// Publishes what the records say for as long as it is polled. A failed lookup keeps what was there.
 pub async fn run(
     config: DnsSdConfig,
+    asker: Asker,
     clock: Arc<dyn Clock>,
     registry: Registry,
     refreshes: RefreshMetrics,
@@ -33,7 +36,11 @@ pub async fn run(
     loop {
         let began = clock.monotonic();
         // The machine's resolver configuration may have changed since the last time.
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
+            // What is asked for are records; the machine's own list of hosts has none.
+            builder.options_mut().use_hosts_file = ResolveHosts::Never;
+            builder.build()
+        });
         let mut failed = false;
         for name in &config.names {
             lookups.inc();
@@ -52,7 +59,7 @@ pub async fn run(
                 Err(error) => {
                     failed = true;
                     failures.inc();
-                    tracing::error!(component = "discovery manager", discovery = "dns", name = %name, err = %error, "Error refreshing DNS targets");
+                    tracing::error!(component = %asker.component, discovery = "dns", config = %asker.config, name = %name, err = %error, "Error refreshing DNS targets");
                 }
             }
         }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use configfile::sd::FileSdConfig;
+use configfile::sd::{FileSdConfig, read_target_file};
 use env::{Clock, Registry};
 
+use crate::asker::Asker;
 use crate::file_metrics::FileMetrics;
 use crate::glob::matching_files;
 use crate::group::TargetGroup;
@@ -30,11 +31,21 @@ struct Version {
     inode: u64,
 }
 
+/// What is known of a file.
+#[derive(Clone, Debug)]
+struct Known {
+    /// What it was when it was looked at; `None` if that could not be told.
+    version: Option<Version>,
+    /// When what could be read of it last was written, unix seconds.
+    written: Option<i64>,
+    groups: Vec<TargetGroup>,
+}
+
 /// The targets in a set of files, and what was read last.
 #[derive(Debug)]
 pub struct FileDiscovery {
     config: FileSdConfig,
-    seen: BTreeMap<PathBuf, (Version, Vec<TargetGroup>)>,
+    seen: BTreeMap<PathBuf, Known>,
 }
 
 impl FileDiscovery {
@@ -48,7 +59,7 @@ impl FileDiscovery {
 
     /// Reads what has changed since the last time, all with `force`. Gives all groups if anything is new, and the
     /// errors: a file that cannot be read keeps the groups it had.
-    pub fn refresh(&mut self, force: bool) -> (Option<Vec<TargetGroup>>, Vec<String>) {
+    pub fn refresh(&mut self, force: bool) -> (Option<Vec<TargetGroup>>, Vec<(PathBuf, String)>) {
         let mut errors = Vec::new();
         let mut changed = false;
         let mut present = BTreeMap::new();
@@ -60,29 +71,32 @@ impl FileDiscovery {
         {
             let old = self.seen.remove(&path);
             let version = version_of(&path);
-            let unchanged = old
-                .as_ref()
-                .is_some_and(|(known, _)| version.as_ref() == Some(known));
+            let unchanged = old.as_ref().is_some_and(|known| known.version == version);
             if let (Some(old), false, true) = (&old, force, unchanged) {
                 present.insert(path, old.clone());
                 continue;
             }
             match read_groups(&path) {
                 Ok(groups) => {
-                    changed |= old.as_ref().is_none_or(|(_, known)| *known != groups);
-                    let version = version.unwrap_or(Version {
-                        len: 0,
-                        mtime: (0, 0),
-                        inode: 0,
-                    });
-                    present.insert(path, (version, groups));
+                    changed |= old.as_ref().is_none_or(|known| known.groups != groups);
+                    let known = Known {
+                        written: version.as_ref().map(|version| version.mtime.0),
+                        version,
+                        groups,
+                    };
+                    present.insert(path, known);
                 }
                 Err(error) => {
-                    errors.push(format!("{}: {error}", path.display()));
-                    if let Some((known, groups)) = old {
-                        // The broken version counts as seen, else it would be told every second.
-                        present.insert(path, (version.unwrap_or(known), groups));
-                    }
+                    errors.push((path.clone(), error));
+                    // The broken version counts as seen, else it would be told every second.
+                    let (written, groups) =
+                        old.map_or((None, Vec::new()), |known| (known.written, known.groups));
+                    let known = Known {
+                        version,
+                        written,
+                        groups,
+                    };
+                    present.insert(path, known);
                 }
             }
         }
@@ -92,7 +106,7 @@ impl FileDiscovery {
         let groups = || {
             self.seen
                 .values()
-                .flat_map(|(_, groups)| groups.iter().cloned())
+                .flat_map(|known| known.groups.iter().cloned())
                 .collect()
         };
         ((changed || force).then(groups), errors)
@@ -100,11 +114,11 @@ impl FileDiscovery {
 }
 
 impl FileDiscovery {
-    /// The files that are read, with the second each was written.
+    /// The files that could be read, with the second in which what was read of each was written.
     pub fn times(&self) -> impl Iterator<Item = (&Path, i64)> {
         self.seen
             .iter()
-            .map(|(path, (version, _))| (&**path, version.mtime.0))
+            .filter_map(|(path, known)| Some((&**path, known.written?)))
     }
 }
 
@@ -118,17 +132,9 @@ fn version_of(path: &Path) -> Option<Version> {
 }
 
 fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let content = std::fs::read(path).map_err(|e| e.to_string())?;
     let shown = path.display().to_string();
-    let is_json = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let read = if is_json {
-        configfile::sd::parse_json_target_file(&text)
-    } else {
-        configfile::sd::parse_target_file(&text)
-    };
-    let groups = read.map_err(|e| e.to_string())?;
+    let groups = read_target_file(path, &content).map_err(|e| e.to_string())?;
     Ok(groups
         .iter()
         .enumerate()
@@ -141,6 +147,7 @@ fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
 /// Publishes the groups of the files for as long as it is polled.
 pub async fn run(
     config: FileSdConfig,
+    asker: Asker,
     clock: Arc<dyn Clock>,
     registry: Registry,
     publish: impl Fn(Vec<TargetGroup>) + Send,
@@ -158,9 +165,9 @@ pub async fn run(
         let began = clock.monotonic();
         let (groups, errors) = discovery.refresh(force);
         metrics.note_scan(clock.monotonic().saturating_sub(began), &discovery);
-        for error in errors {
+        for (path, error) in errors {
             metrics.read_errors.inc();
-            tracing::error!(component = "discovery manager", discovery = "file", err = %error, "Error reading file");
+            tracing::error!(component = %asker.component, discovery = "file", config = %asker.config, path = %path.display(), err = %error, "Error reading file");
         }
         if let Some(groups) = groups {
             publish(groups);
@@ -203,11 +210,9 @@ mod tests {
         let (groups, errors) = discovery.refresh(false);
         assert_eq!(groups, None);
         assert_eq!(errors.len(), 1);
-        assert!(
-            errors[0].contains("a.yml: yaml: unmarshal errors:\n  line 1: "),
-            "{}",
-            errors[0]
-        );
+        let (path, error) = &errors[0];
+        assert_eq!(*path, yaml);
+        assert!(error.starts_with("yaml: unmarshal errors:\n  line 1: "));
         assert_eq!(discovery.refresh(false), (None, vec![]), "told once");
         std::fs::remove_file(&json).expect("remove");
         assert_eq!(
@@ -219,5 +224,26 @@ mod tests {
             addresses(&discovery.refresh(false).0.expect("changed")),
             ["c:1"]
         );
+    }
+
+    #[test]
+    fn a_file_that_was_never_readable_is_told_of_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("t.json");
+        std::fs::write(&path, "[{").expect("write");
+        let mut discovery = FileDiscovery::new(FileSdConfig {
+            files: vec![path.to_string_lossy().into_owned()],
+            refresh_interval: 300_000,
+        });
+        let told = (path.clone(), "unexpected end of JSON input".to_string());
+        assert_eq!(discovery.refresh(true), (Some(vec![]), vec![told.clone()]));
+        assert_eq!(discovery.refresh(false), (None, vec![]));
+        assert_eq!(discovery.refresh(true).1, [told], "and at each refresh");
+        assert_eq!(discovery.times().count(), 0, "nothing was read");
+        std::fs::write(&path, r#"[{"targets": ["a:1"]}]"#).expect("write");
+        let (groups, errors) = discovery.refresh(false);
+        assert_eq!(addresses(&groups.expect("changed")), ["a:1"]);
+        assert!(errors.is_empty());
+        assert_eq!(discovery.times().count(), 1);
     }
 }

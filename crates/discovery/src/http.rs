@@ -7,8 +7,10 @@ use configfile::sd::HttpSdConfig;
 use env::instruments::Counter;
 use env::{Clock, Registry};
 use net::dials::Dials;
-use net::http_client::HttpClient;
+use net::http_client::{HttpClient, TransportError};
+use net::transport_error::describe;
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use crate::refresh::RefreshMetrics;
 
@@ -20,6 +22,7 @@ const MAX_BODY: usize = 256 << 20;
 /// Publishes the server's groups for as long as it is polled. A failed request keeps what was there.
 pub async fn run(
     config: HttpSdConfig,
+    asker: Asker,
     user_agent: String,
     clock: Arc<dyn Clock>,
     registry: Registry,
@@ -38,7 +41,7 @@ pub async fn run(
             Ok(groups) => publish(groups),
             Err(error) => {
                 failures.inc();
-                tracing::error!(component = "discovery manager", discovery = "http", err = %error, "Unable to refresh target groups");
+                tracing::error!(component = %asker.component, discovery = "http", config = %asker.config, err = %error, "Unable to refresh target groups");
             }
         }
         clock.sleep(interval).await;
@@ -78,10 +81,10 @@ async fn fetch(
             model::number::format_float(interval.as_secs_f64()),
         )
         .timeout(interval);
-    let mut response = request
-        .send()
-        .await
-        .map_err(|e| e.without_url().to_string())?;
+    let shown = configfile::secret::redact_url(&config.url);
+    let broken =
+        |e: TransportError| describe(&shown, &e.without_url(), config.http.proxy.is_none());
+    let mut response = request.send().await.map_err(broken)?;
     if response.status() != 200 {
         return Err(format!("server returned HTTP status {}", response.status()));
     }
@@ -95,11 +98,7 @@ async fn fetch(
         return Err(format!("unsupported content type {content_type:?}"));
     }
     let mut body = Vec::new();
-    while let Some(part) = response
-        .chunk()
-        .await
-        .map_err(|e| e.without_url().to_string())?
-    {
+    while let Some(part) = response.chunk().await.map_err(broken)? {
         if body.len() + part.len() > MAX_BODY {
             return Err(format!(
                 "the list of targets is longer than {MAX_BODY} bytes"
@@ -107,15 +106,19 @@ async fn fetch(
         }
         body.extend_from_slice(&part);
     }
-    parse(&body, &configfile::secret::redact_url(&config.url))
+    parse(&body, &shown)
 }
 
+/// JSON, perhaps with the one character set that JSON has.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
-        && parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"))
+    let content_type = content_type.to_ascii_lowercase();
+    match content_type.split_once(';') {
+        None => content_type == "application/json",
+        Some((kind, charset)) => {
+            kind == "application/json"
+                && matches!(charset.trim_start(), "charset=utf-8" | "charset=\"utf-8\"")
+        }
+    }
 }
 
 fn parse(body: &[u8], url: &str) -> Result<Vec<TargetGroup>, String> {
@@ -145,6 +148,15 @@ mod tests {
         assert!(parse(b"{}", "u").is_err());
         assert!(parse(br#"[{"target": []}]"#, "u").is_err());
         assert!(is_json("application/json; charset=utf-8") && is_json("application/json"));
-        assert!(!is_json("text/plain") && !is_json("application/json; charset=latin1"));
+        assert!(is_json("Application/JSON;charset=\"UTF-8\""));
+        for other in [
+            "",
+            "text/plain",
+            "application/json; charset=latin1",
+            "application/json; version=1",
+            "application/json; charset=utf-8; charset=utf-8",
+        ] {
+            assert!(!is_json(other), "{other}");
+        }
     }
 }

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 pub use access::{Cluster, connect};
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use groups::Groups;
 use labels::LabelMap;
@@ -49,12 +50,13 @@ struct Draft {
 /// Publishes what the cluster has for as long as it is polled.
 pub async fn run(
     config: KubernetesSdConfig,
+    asker: Asker,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
     registry: Registry,
     publish: impl Fn(Vec<Arc<TargetGroup>>) + Send,
 ) {
-    let metrics = Metrics::new(&registry);
+    let metrics = Metrics::new(&registry, kind_of(config.role));
     let watches = watches(&config, &cluster.own_namespace);
     let mut groups = Groups::new(kind_of(config.role), config.attach, &watches);
     let (sender, mut news) = mpsc::channel(QUEUE);
@@ -67,21 +69,24 @@ pub async fn run(
             watch,
             cluster,
             clock,
+            asker.clone(),
             metrics.clone(),
             sender.clone(),
         ));
     }
     while let Some((index, first)) = news.recv().await {
-        let began = clock.monotonic();
+        let heard = clock.monotonic();
         groups.hear(index, first, &metrics);
         while let Ok((index, more)) = news.try_recv() {
             groups.hear(index, more, &metrics);
         }
-        metrics.queued(groups.waiting());
+        let (began, count) = (clock.monotonic(), groups.waiting());
+        metrics.queued(count);
         if let Some(found) = groups.settle() {
             publish(found);
         }
-        metrics.worked(clock.monotonic().saturating_sub(began));
+        let took = clock.monotonic().saturating_sub(began);
+        metrics.worked(count, began.saturating_sub(heard), took);
     }
 }
 

@@ -4,6 +4,7 @@
 //! The [`manager`] runs them, shares those that several jobs configure alike, and hands on what they find. What is done
 //! with a target is not known here.
 
+pub mod asker;
 pub mod dns;
 pub mod file;
 mod file_metrics;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use configfile::sd::SdConfig;
 use env::{Clock, Registry};
@@ -14,9 +14,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::asker::Asker;
 use crate::group::TargetGroup;
 use crate::manager_metrics::ManagerMetrics;
 use crate::refresh::RefreshMetrics;
+
+/// News that is not taken for so long has to wait: whoever takes it looks more often.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The groups of every job. A job without targets is there with an empty list.
 pub type Targets = BTreeMap<String, Vec<Arc<TargetGroup>>>;
@@ -48,16 +52,16 @@ pub(crate) type Found = Arc<Mutex<Vec<Arc<TargetGroup>>>>;
 pub(crate) struct Shared {
     pub(crate) jobs: Mutex<Vec<(String, Vec<Found>)>>,
     news: watch::Sender<u64>,
-    /// There is news that has not been taken.
-    waiting: AtomicBool,
+    /// Since when there is news that has not been taken.
+    waiting: Mutex<Option<Duration>>,
 }
 
 impl Shared {
-    /// Whether the news before is still waiting, so that this waits with it.
-    fn announce(&self) -> bool {
-        let waited = self.waiting.swap(true, Ordering::AcqRel);
+    /// Whether news has been waiting for too long, so that this waits with it.
+    fn announce(&self, now: Duration) -> bool {
+        let since = *self.waiting.lock().get_or_insert(now);
         self.news.send_modify(|version| *version += 1);
-        waited
+        now.saturating_sub(since) > PATIENCE
     }
 }
 
@@ -67,6 +71,7 @@ struct Publisher {
     found: Found,
     shared: Arc<Shared>,
     metrics: Arc<ManagerMetrics>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Publisher {
@@ -74,7 +79,7 @@ impl Publisher {
         *self.found.lock() = groups;
         self.metrics.received.inc();
         self.metrics.count_targets(&self.shared);
-        if self.shared.announce() {
+        if self.shared.announce(self.clock.monotonic()) {
             self.metrics.delayed.inc();
         }
     }
@@ -97,9 +102,11 @@ impl Subscription {
 
     /// The targets as they stand.
     pub fn targets(&self) -> Targets {
-        self.shared.waiting.store(false, Ordering::Release);
-        self.metrics.sent.inc();
+        *self.shared.waiting.lock() = None;
         let jobs = self.shared.jobs.lock();
+        if !jobs.is_empty() {
+            self.metrics.sent.inc();
+        }
         let now = self.clock.now() as f64 / 1000.0;
         for (job, _) in jobs.iter() {
             self.metrics.note_update(job, now);
@@ -127,7 +134,7 @@ impl Manager {
         let shared = Shared {
             jobs: Mutex::default(),
             news: watch::Sender::new(0),
-            waiting: AtomicBool::new(false),
+            waiting: Mutex::new(None),
         };
         Manager {
             clock,
@@ -196,7 +203,7 @@ impl Manager {
             self.metrics.forget(&job);
         }
         self.metrics.count_targets(&self.shared);
-        self.shared.announce();
+        self.shared.announce(self.clock.monotonic());
     }
 
     fn start(&self, job: &str, config: &Merged) -> Provider {
@@ -205,6 +212,7 @@ impl Manager {
             found: found.clone(),
             shared: self.shared.clone(),
             metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
         };
         let publish = {
             let publisher = publisher.clone();
@@ -213,6 +221,10 @@ impl Manager {
             }
         };
         let (clock, registry) = (self.clock.clone(), self.registry.clone());
+        let asker = Asker {
+            component: format!("discovery manager {}", self.metrics.name()),
+            config: job.to_string(),
+        };
         let mut refreshes = None;
         let mut counted = |mechanism: &str| {
             let metrics = RefreshMetrics::new(&self.registry, mechanism, job);
@@ -226,6 +238,7 @@ impl Manager {
             }
             Merged::Dynamic(SdConfig::File(file)) => Some(tokio::spawn(crate::file::run(
                 file.clone(),
+                asker,
                 clock,
                 registry,
                 publish,
@@ -235,6 +248,7 @@ impl Manager {
                 let config = http.as_ref().clone();
                 Some(tokio::spawn(crate::http::run(
                     config,
+                    asker,
                     agent,
                     clock,
                     registry,
@@ -244,6 +258,7 @@ impl Manager {
             }
             Merged::Dynamic(SdConfig::Dns(dns)) => Some(tokio::spawn(crate::dns::run(
                 dns.clone(),
+                asker,
                 clock,
                 registry,
                 counted("dns"),
@@ -254,13 +269,14 @@ impl Manager {
                 match crate::kubernetes::connect(kubernetes, &self.user_agent, &dials) {
                     Ok(cluster) => Some(tokio::spawn(crate::kubernetes::run(
                         kubernetes.as_ref().clone(),
+                        asker,
                         cluster,
                         clock,
                         registry,
                         move |groups| publisher.publish(groups),
                     ))),
                     Err(error) => {
-                        tracing::error!(component = "discovery manager", err = %error, r#type = "kubernetes", "Cannot create service discovery");
+                        tracing::error!(component = %asker.component, err = %error, r#type = "kubernetes", config = %asker.config, "Cannot create service discovery");
                         // Without its configuration it is not taken for one that runs, and tried anew next time.
                         return Provider {
                             config: None,
@@ -404,13 +420,21 @@ mod tests {
     async fn updates_that_wait_are_counted() {
         let registry = Registry::new();
         let clock = Arc::new(env::sim::SimClock::starting_at(5_000));
-        let mut manager = Manager::new(clock, registry.clone(), "test".into());
+        let mut manager = Manager::new(clock.clone(), registry.clone(), "test".into());
         let subscription = manager.subscribe();
+        manager.apply(&[]);
+        assert!(subscription.targets().is_empty());
+        assert_eq!(
+            manager.metrics.sent.get(),
+            0.0,
+            "there is nothing to hand on"
+        );
         manager.apply(&[("a".into(), vec![fixed(&["s:1"])])]);
         let publisher = Publisher {
             found: Arc::default(),
             shared: manager.shared.clone(),
             metrics: manager.metrics.clone(),
+            clock: clock.clone(),
         };
         let counts = || {
             let metrics = &manager.metrics;
@@ -422,19 +446,22 @@ mod tests {
         };
         subscription.targets();
         assert_eq!(counts(), (1.0, 1.0, 0.0));
-        publisher.publish(Vec::new());
-        assert_eq!(counts(), (2.0, 1.0, 0.0));
-        publisher.publish(Vec::new());
-        assert_eq!(counts(), (3.0, 1.0, 1.0), "the first has not been taken");
-        subscription.targets();
-        publisher.publish(Vec::new());
-        assert_eq!(counts(), (4.0, 2.0, 1.0));
         let updated = registry.gauges(
             "prometheus_sd_last_update_timestamp_seconds",
             "",
             &["name", "config"],
         );
         assert_eq!(updated.with(&["scrape", "a"]).get(), 5.0);
+        publisher.publish(Vec::new());
+        clock.advance(PATIENCE);
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (3.0, 1.0, 0.0), "it may be taken any moment");
+        clock.advance(Duration::from_millis(1));
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (4.0, 1.0, 1.0), "the first has not been taken");
+        subscription.targets();
+        publisher.publish(Vec::new());
+        assert_eq!(counts(), (5.0, 2.0, 1.0));
     }
 
     #[tokio::test]

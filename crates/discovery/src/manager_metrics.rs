@@ -13,7 +13,7 @@ pub struct ManagerMetrics {
     pub failed: Gauge,
     /// Times a mechanism found something.
     pub received: Counter,
-    /// Times a mechanism found something while what was found before had not been handed on yet.
+    /// Times a mechanism found something while what was found before had not been handed on for long.
     pub delayed: Counter,
     last_update: Vector<Gauge>,
     /// Times that what was found was handed on.
@@ -56,6 +56,11 @@ impl ManagerMetrics {
                 "Total number of update events sent to the SD consumers.",
             ),
         }
+    }
+
+    /// The manager's name.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Counts the targets of every job.

@@ -349,8 +349,7 @@ impl Transport {
         let mut tls = client_config(&config.tls, &material, config.enable_http2)?;
         let client = library_client(config, user_agent, tls.clone(), dials)?;
         let server_name = server_name(&config.tls)?;
-        let proxy = config.proxy.from_environment || !config.proxy.url.is_empty();
-        let direct = (!proxy).then(|| {
+        let direct = config.proxy.is_none().then(|| {
             tls.alpn_protocols.clear();
             Arc::new(Direct::new(tls, server_name, dials))
         });

@@ -17,4 +17,5 @@ mod server_tls;
 pub mod shutdown;
 mod timed_body;
 mod tls;
+pub mod transport_error;
 pub mod web_gate;

@@ -13,11 +13,12 @@ use flate2::write::GzDecoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use net::dials::Dials;
 use net::http_client::{ClientError, HttpClient};
+use net::transport_error::describe;
 use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::body::{DEFAULT_LIMIT, Limited, Refusal, Room, SHARED_LIMIT, Share};
-use crate::transport_error::{describe, of_body};
+use crate::body_error::of_body;
 
 /// Why there is no page.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl HttpFetch {
             headers,
             body_limit: config.limits.body_size,
             room: room.clone(),
-            direct: config.http.proxy.url.is_empty() && !config.http.proxy.from_environment,
+            direct: config.http.proxy.is_none(),
         })
     }
 

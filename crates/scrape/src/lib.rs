@@ -5,6 +5,7 @@
 //! target's loop, [`pool`] one job, and [`manager`] all of them.
 
 pub mod body;
+mod body_error;
 pub mod cache;
 pub mod classic;
 pub mod failure_log;
@@ -20,7 +21,6 @@ pub mod pool;
 pub mod report;
 pub mod schedule;
 pub mod target;
-mod transport_error;
 mod untimed;
 pub mod worker;
 

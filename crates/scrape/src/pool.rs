@@ -164,10 +164,11 @@ impl Pool {
         self.dropped.clear();
         self.dropped_count = 0;
         for group in groups {
-            for outcome in targets_of(group, &self.config) {
+            for (index, outcome) in targets_of(group, &self.config).into_iter().enumerate() {
                 match outcome {
                     Outcome::Keep(target) => {
-                        wanted.entry(target.hash()).or_insert(target);
+                        // Of several that are the same once relabelled, the last is shown.
+                        wanted.insert(target.hash(), target);
                     }
                     Outcome::Drop(labels) => {
                         self.dropped_count += 1;
@@ -178,6 +179,7 @@ impl Pool {
                     }
                     Outcome::Fault(fault) => {
                         failed.inc();
+                        let fault = format!("instance {index} in group {}: {fault}", group.source);
                         tracing::error!(component = "scrape manager", scrape_pool = %job, err = %fault, "Creating target failed");
                     }
                     Outcome::Empty => {}
@@ -196,9 +198,12 @@ impl Pool {
             }
         }
         for (hash, target) in wanted {
-            if !self.loops.contains_key(&hash) {
-                let started = self.start(Arc::from(target), None);
-                self.loops.insert(hash, started);
+            match self.loops.get(&hash) {
+                Some(running) => running.target.rediscover(&target),
+                None => {
+                    let started = self.start(Arc::from(target), None);
+                    self.loops.insert(hash, started);
+                }
             }
         }
         self.apply_target_limit();

@@ -22,8 +22,8 @@ const RESERVED_PREFIX: &str = "__";
 /// Something to scrape.
 #[derive(Debug)]
 pub struct Target {
-    /// Labels as discovered, before relabelling.
-    pub discovered: Labels,
+    /// Labels as discovered, before relabelling: they may change while the target stays the same.
+    discovered: Mutex<Labels>,
     /// Labels that its series carry.
     pub labels: Labels,
     /// All labels after relabelling, the internal ones too: they identify the target.
@@ -77,6 +77,16 @@ impl Health {
 }
 
 impl Target {
+    /// Labels as discovered last, before relabelling.
+    pub fn discovered(&self) -> Labels {
+        self.discovered.lock().clone()
+    }
+
+    /// Takes over what is known of it since it was discovered anew.
+    pub fn rediscover(&self, anew: &Target) {
+        *self.discovered.lock() = anew.discovered();
+    }
+
     /// All labels after relabelling, the internal ones too.
     pub fn all(&self) -> &Labels {
         &self.all
@@ -220,7 +230,7 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
     let url = url_of(&all, config);
     let status = Mutex::default();
     Ok(Target {
-        discovered,
+        discovered: Mutex::new(discovered),
         labels,
         all,
         url,

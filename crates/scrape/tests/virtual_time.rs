@@ -76,12 +76,17 @@ impl World {
     }
 
     fn sync(&self, addresses: &[&str]) {
+        let targets = addresses
+            .iter()
+            .map(|a| Labels::from_pairs([("__address__", a)]))
+            .collect();
+        self.sync_labels(targets);
+    }
+
+    fn sync_labels(&self, targets: Vec<Labels>) {
         let group = TargetGroup {
             source: "0".into(),
-            targets: addresses
-                .iter()
-                .map(|a| Labels::from_pairs([("__address__", a)]))
-                .collect(),
+            targets,
             labels: Labels::empty(),
         };
         let targets: Targets = BTreeMap::from([("j".to_string(), vec![Arc::new(group)])]);
@@ -216,6 +221,28 @@ async fn too_many_targets_fail_together() {
     world.sync(&["a:1"]);
     world.pass(Duration::from_secs(25)).await;
     assert_eq!(world.series("up").last().expect("samples").1, 1.0);
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_running_target_is_what_was_discovered_last() {
+    let world = World::new("scrape_configs: [{job_name: j, scrape_interval: 10s}]");
+    let discover = |phases: &[&str]| {
+        let target =
+            |phase: &&str| Labels::from_pairs([("__address__", "a:1"), ("__meta_phase", phase)]);
+        world.sync_labels(phases.iter().map(target).collect());
+        let active = world.manager.view()["j"].active.clone();
+        assert_eq!(active.len(), 1);
+        let told = active[0].discovered();
+        told.get("__meta_phase").unwrap_or_default().to_string()
+    };
+    assert_eq!(discover(&["Pending"]), "Pending");
+    world.pass(Duration::from_secs(25)).await;
+    assert_eq!(discover(&["Running"]), "Running");
+    assert_eq!(discover(&["Failed", "Succeeded"]), "Succeeded", "the last");
+    world.pass(Duration::from_secs(25)).await;
+    let values: Vec<f64> = world.series("requests_total").iter().map(|s| s.1).collect();
+    let unbroken: Vec<f64> = (0..values.len()).map(|i| i as f64).collect();
+    assert_eq!(values, unbroken, "and its scrapes go on");
 }
 
 #[tokio::test]

@@ -297,15 +297,7 @@ fn target_files(pattern: &str, user: &str, out: &mut String) -> Result<Vec<Stati
         let bad = |error: String| format!("checking SD file {shown}: {error}");
         let bytes = std::fs::read(&file)
             .map_err(|e| bad(format!("open {}: {}", file.display(), os_text(&e))))?;
-        let text = configfile::yaml::text_of(&bytes).map_err(|e| bad(e.to_string()))?;
-        let json = file
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("json"));
-        let read = if json {
-            configfile::sd::parse_json_target_file(&text)
-        } else {
-            configfile::sd::parse_target_file(&text)
-        };
+        let read = configfile::sd::read_target_file(&file, &bytes);
         groups.extend(read.map_err(|e| bad(e.to_string()))?);
     }
     Ok(groups)

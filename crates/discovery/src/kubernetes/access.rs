@@ -21,6 +21,8 @@ pub struct Cluster {
     pub url: String,
     /// Asks it.
     pub client: HttpClient,
+    /// Whether nothing stands between this program and it.
+    pub direct: bool,
     /// The namespace this program runs in; empty unless asked for.
     pub own_namespace: String,
 }
@@ -54,6 +56,7 @@ pub fn connect(
     let client = HttpClient::counted(&http, user_agent, dials).map_err(|e| e.to_string())?;
     Ok(Cluster {
         url: url.trim_end_matches('/').to_string(),
+        direct: http.proxy.is_none(),
         client,
         own_namespace,
     })

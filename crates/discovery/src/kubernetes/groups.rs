@@ -125,7 +125,14 @@ impl Groups {
 
     fn remake(&mut self, id: Id) -> bool {
         let lookup = Lookup::new(&self.store);
-        let group = (self.store.get(&id)).map(|object| make(&id, object, self.attach, &lookup));
+        let group = match self.store.get(&id) {
+            None => None,
+            Some(object) => match make(&id, object, self.attach, &lookup) {
+                // What was found before stays, as with everything that fails.
+                None => return false,
+                made => made,
+            },
+        };
         let asked = lookup.into_asked();
         self.depend(&id, asked);
         let Some(group) = group.filter(|group| !group.targets.is_empty()) else {
@@ -160,14 +167,19 @@ impl Groups {
     }
 }
 
-/// The group of one object.
-fn make(id: &Id, object: &Object, attach: AttachMetadata, lookup: &Lookup<'_>) -> TargetGroup {
+/// The group of one object; `None` if nothing can be said of it.
+fn make(
+    id: &Id,
+    object: &Object,
+    attach: AttachMetadata,
+    lookup: &Lookup<'_>,
+) -> Option<TargetGroup> {
     let mut draft = match object {
         Object::Pod(pod) => pod::draft(pod, attach, lookup),
         Object::Service(service) => service::draft(service),
         Object::Endpoints(endpoints) => endpoints::draft(endpoints, attach, lookup),
         Object::EndpointSlice(slice) => endpointslice::draft(slice, attach, lookup),
-        Object::Node(node) => node::draft(node),
+        Object::Node(node) => node::draft(node)?,
         Object::Ingress(ingress) => ingress::draft(ingress),
         Object::Bare(_) => Draft::default(),
     };
@@ -185,9 +197,9 @@ fn make(id: &Id, object: &Object, attach: AttachMetadata, lookup: &Lookup<'_>) -
         "" => format!("{prefix}/{}", id.name),
         namespace => format!("{prefix}/{namespace}/{}", id.name),
     };
-    TargetGroup {
+    Some(TargetGroup {
         source,
         labels: draft.labels.build(),
         targets: draft.targets.iter().map(|target| target.build()).collect(),
-    }
+    })
 }

@@ -19,10 +19,11 @@ pub fn draft(ingress: &Ingress) -> Draft {
             true => "https",
             false => "http",
         };
-        let mut paths: Vec<&str> = rule.http.paths.iter().map(|p| p.path.as_str()).collect();
-        if paths.is_empty() {
-            paths.push("/");
-        }
+        // A rule that says nothing of paths is for all of them; one with an empty list is for none.
+        let paths: Vec<&str> = match &rule.http {
+            None => vec!["/"],
+            Some(http) => http.paths.iter().map(|p| p.path.as_str()).collect(),
+        };
         for path in paths {
             let mut target = LabelMap::default();
             target.set_plain("__address__", &rule.host);
@@ -35,13 +36,19 @@ pub fn draft(ingress: &Ingress) -> Draft {
     draft
 }
 
-/// Whether a certificate's host is that of a rule; `*.` stands for one element.
+/// Whether a certificate's host is that of a rule; a `*` in front stands for one element, be it empty.
 fn matches_host(pattern: &str, host: &str) -> bool {
     if pattern == host {
         return true;
     }
-    match (pattern.strip_prefix("*."), host.split_once('.')) {
-        (Some(pattern), Some((first, rest))) => !first.is_empty() && pattern == rest,
-        _ => false,
+    let (first, rest) = split(pattern);
+    first == "*" && rest == split(host).1
+}
+
+/// The first element of a host, and the others.
+fn split(host: &str) -> (&str, Option<&str>) {
+    match host.split_once('.') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (host, None),
     }
 }

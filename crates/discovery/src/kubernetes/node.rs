@@ -14,12 +14,13 @@ const ADDRESS_KINDS: [&str; 6] = [
     "Hostname",
 ];
 
-/// The node's target; none without an address.
-pub fn draft(node: &Node) -> Draft {
+/// The node's target; nothing can be said without an address.
+pub fn draft(node: &Node) -> Option<Draft> {
     let mut draft = Draft::default();
     let first = |kind: &str| node.status.addresses.iter().find(|a| a.kind == kind);
     let Some(address) = ADDRESS_KINDS.iter().find_map(|kind| first(kind)) else {
-        return draft;
+        tracing::warn!(component = "discovery manager", discovery = "kubernetes", role = "node", node = %node.metadata.name, err = "host address unknown", "No node address found");
+        return None;
     };
     draft.labels.set_meta(Kind::Node, &node.metadata);
     draft.labels.set("node_provider_id", &node.spec.provider_id);
@@ -40,5 +41,5 @@ pub fn draft(node: &Node) -> Draft {
     target.set_plain("__address__", join_host_port(&address.address, port));
     target.set_plain("instance", &node.metadata.name);
     draft.targets.push(target);
-    draft
+    Some(draft)
 }

@@ -192,7 +192,7 @@ objects! {
     Ingress { metadata: Meta, spec: IngressSpec }
     IngressSpec { ingress_class_name: Option<String>, tls: Vec<IngressTls>, rules: Vec<IngressRule> }
     IngressTls { hosts: Vec<String> }
-    IngressRule { host: String, http: IngressHttp }
+    IngressRule { host: String, http: Option<IngressHttp> }
     IngressHttp { paths: Vec<IngressPath> }
     IngressPath { path: String }
     /// An object of which nothing but this matters.
@@ -339,6 +339,12 @@ macro_rules! for_kind {
             }
         }
     };
+}
+
+/// What a server says of a request that it does not grant; empty if it says nothing that can be read.
+pub fn read_refusal(bytes: &[u8]) -> String {
+    let status: Result<Status, _> = serde_json::from_slice(bytes);
+    status.unwrap_or_default().message
 }
 
 /// Reads a page of a list.

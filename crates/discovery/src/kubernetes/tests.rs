@@ -33,7 +33,7 @@ fn targets(
             field_selector: String::new(),
         })
         .collect();
-    let metrics = Metrics::new(&Registry::new());
+    let metrics = Metrics::new(&Registry::new(), role);
     let mut groups = Groups::new(role, attach, &watches);
     for (index, (kind, items)) in lists.iter().enumerate() {
         let page = read_page(*kind, format!("{{\"items\": [{items}]}}").as_bytes());
@@ -322,9 +322,10 @@ fn endpointslices() {
 fn ingresses() {
     let ingress = r#"{"metadata": {"name": "in", "namespace": "shop"}, "spec": {"ingressClassName": "nginx",
         "tls": [{"hosts": ["*.example.com"]}],
-        "rules": [{"host": "a.example.com", "http": {"paths": [{"path": "/x"}, {}]}}, {"host": "a.b.example.com"}]}}"#;
+        "rules": [{"host": "a.example.com", "http": {"paths": [{"path": "/x"}, {}]}}, {"host": "a.b.example.com"},
+            {"host": "none.example.com", "http": {"paths": []}}]}}"#;
     let found = targets(Kind::Ingress, NOTHING, &[(Kind::Ingress, ingress)]);
-    assert_eq!(found.len(), 3);
+    assert_eq!(found.len(), 3, "an empty list of paths is for none");
     let common = "namespace=shop ingress_name=in ingress_class_name=nginx";
     for (target, host, scheme, path) in [
         (&found[0], "a.example.com", "https", "/x"),
@@ -338,4 +339,48 @@ fn ingresses() {
             ),
         );
     }
+}
+
+#[test]
+fn certificates_of_ingresses() {
+    for (pattern, host, scheme) in [
+        ("a.example", "a.example", "https"),
+        ("A.example", "a.example", "http"),
+        ("*.example", "a.example", "https"),
+        ("*.example", ".example", "https"),
+        ("*.example", "*.example", "https"),
+        ("*.example", "example", "http"),
+        ("*.example", "a.b.example", "http"),
+        ("*", "a", "https"),
+        ("*", "a.example", "http"),
+        ("*.", "a.", "https"),
+        ("x*.example", "x1.example", "http"),
+    ] {
+        let ingress = format!(
+            r#"{{"metadata": {{"name": "in", "namespace": "n"}}, "spec": {{
+                "tls": [{{}}, {{"hosts": ["{pattern}"]}}], "rules": [{{"host": "{host}"}}]}}}}"#
+        );
+        let found = targets(Kind::Ingress, NOTHING, &[(Kind::Ingress, &ingress)]);
+        assert_eq!(found[0]["ingress_scheme"], scheme, "{pattern} {host}");
+    }
+}
+
+#[test]
+fn a_node_whose_address_is_lost_stays_where_it_was() {
+    let watch = Watch {
+        kind: Kind::Node,
+        namespace: String::new(),
+        label_selector: String::new(),
+        field_selector: String::new(),
+    };
+    let metrics = Metrics::new(&Registry::new(), Kind::Node);
+    let mut groups = Groups::new(Kind::Node, NOTHING, &[watch]);
+    let mut list = |items: &str| {
+        let page = read_page(Kind::Node, format!("{{\"items\": [{items}]}}").as_bytes());
+        groups.hear(0, News::Listed(page.expect("a list").objects), &metrics);
+        groups.settle().map(|found| found.len())
+    };
+    assert_eq!(list(NODE), Some(1));
+    assert_eq!(list(r#"{"metadata": {"name": "n1"}}"#), None, "no news");
+    assert_eq!(list(""), Some(0), "it is gone");
 }

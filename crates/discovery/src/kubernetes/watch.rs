@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Clock, Random};
-use net::http_client::Response;
+use http::StatusCode;
+use net::http_client::{Response, TransportError};
+use net::transport_error::describe;
 use tokio::sync::mpsc;
 
 use super::access::Cluster;
 use super::metrics::Metrics;
-use super::object::{Kind, Object, Page, WatchEvent, read_event, read_page};
+use super::object::{Kind, Object, Page, WatchEvent, read_event, read_page, read_refusal};
+use crate::asker::Asker;
 
 /// Objects on a page of a list.
 const PAGE: usize = 500;
@@ -18,6 +21,8 @@ const PAGE: usize = 500;
 const MAX_PAGE: usize = 512 << 20;
 /// No object is as long as this, bytes; a cluster's store takes no more than 1.5 MiB.
 const MAX_LINE: usize = 32 << 20;
+/// As much is read of a refusal, bytes.
+const MAX_REFUSAL: usize = 64 << 10;
 /// How long a server may take to begin an answer.
 const ANSWER: Duration = Duration::from_secs(60);
 /// After such a silence a watch is begun anew where it stood: the connection may be dead. A server sends a bookmark about
@@ -68,8 +73,14 @@ impl Failure {
     }
 
     fn status(status: u16, message: &str) -> Failure {
+        let code = StatusCode::from_u16(status).ok();
+        let reason = code.and_then(|code| code.canonical_reason()).unwrap_or("");
+        let told = match message.is_empty() {
+            true => String::new(),
+            false => format!(": {message}"),
+        };
         Failure {
-            message: format!("server returned HTTP status {status} {message}"),
+            message: format!("server returned HTTP status {status} {reason}{told}"),
             // Refused for what was asked, so another thing has to be asked.
             relist: (400..500).contains(&status) && status != 429,
         }
@@ -82,6 +93,7 @@ pub async fn follow(
     watch: Watch,
     cluster: Cluster,
     clock: Arc<dyn Clock>,
+    asker: Asker,
     metrics: Metrics,
     news: mpsc::Sender<(usize, News)>,
 ) {
@@ -104,9 +116,10 @@ pub async fn follow(
             version = None;
         }
         follower.metrics.failures.inc();
-        tracing::warn!(
-            component = "discovery manager",
+        tracing::error!(
+            component = %asker.component,
             discovery = "kubernetes",
+            config = %asker.config,
             kind = follower.watch.kind.as_str(),
             namespace = %follower.watch.namespace,
             err = %failure.message,
@@ -267,11 +280,28 @@ impl Follower {
         self.metrics.request(&self.path, status, took);
         let response = answer
             .ok_or_else(|| Failure::new("the server does not answer"))?
-            .map_err(|e| Failure::new(e.without_url().to_string()))?;
+            .map_err(|e| self.broken(e))?;
         match response.status().as_u16() {
             200 => Ok(response),
-            status => Err(Failure::status(status, "")),
+            status => Err(Failure::status(status, &self.refusal(response).await)),
         }
+    }
+
+    /// What the server says of a request that it does not grant: who lacks which right, for one.
+    async fn refusal(&self, mut response: Response) -> String {
+        let mut body = Vec::new();
+        while let Ok(Some(Some(part))) = self.part(&mut response, ANSWER).await {
+            body.extend_from_slice(part.as_ref());
+            if body.len() > MAX_REFUSAL {
+                break;
+            }
+        }
+        read_refusal(&body)
+    }
+
+    fn broken(&self, error: TransportError) -> Failure {
+        let url = format!("{}{}", self.cluster.url, self.path);
+        Failure::new(describe(&url, &error.without_url(), self.cluster.direct))
     }
 
     /// The next part of an answer: `Ok(None)` after a silence, `Ok(Some(None))` at its end.
@@ -283,7 +313,7 @@ impl Follower {
         match self.within(silence, response.chunk()).await {
             None => Ok(None),
             Some(Ok(part)) => Ok(Some(part)),
-            Some(Err(error)) => Err(Failure::new(error.without_url().to_string())),
+            Some(Err(error)) => Err(self.broken(error)),
         }
     }
 
@@ -293,5 +323,87 @@ impl Follower {
             value = future => Some(value),
             () = self.clock.sleep(limit) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use configfile::http_client::HttpClientConfig;
+    use env::Registry;
+    use env::sim::SimClock;
+    use net::http_client::HttpClient;
+
+    fn follower(url: &str) -> Follower {
+        let client = HttpClient::new(&HttpClientConfig::default(), "test").expect("a client");
+        Follower {
+            watch: Watch {
+                kind: Kind::Node,
+                namespace: String::new(),
+                label_selector: String::new(),
+                field_selector: String::new(),
+            },
+            path: Kind::Node.path(""),
+            cluster: Cluster {
+                url: url.to_string(),
+                client,
+                direct: true,
+                own_namespace: String::new(),
+            },
+            clock: Arc::new(SimClock::starting_at(0)),
+            metrics: Metrics::new(&Registry::new(), Kind::Node),
+            random: Random::from_seed(1),
+            backoff: BACKOFF.0,
+            news: (0, mpsc::channel(1).0),
+        }
+    }
+
+    async fn failure(url: &str) -> Failure {
+        let listed = follower(url).list().await;
+        listed.map(|_| ()).expect_err("no list")
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_servers_words() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let answer = |uri: http::Uri| async move {
+            match uri.path().starts_with("/plain") {
+                true => (StatusCode::BAD_GATEWAY, "<html>".to_string()),
+                false => (
+                    StatusCode::FORBIDDEN,
+                    r#"{"kind": "Status", "message": "nodes is forbidden: who are you", "code": 403}"#
+                        .to_string(),
+                ),
+            }
+        };
+        let app = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let refused = failure(&url).await;
+        assert_eq!(
+            refused.message,
+            "server returned HTTP status 403 Forbidden: nodes is forbidden: who are you"
+        );
+        assert!(refused.relist);
+        let broken = failure(&format!("{url}/plain")).await;
+        assert_eq!(
+            broken.message,
+            "server returned HTTP status 502 Bad Gateway"
+        );
+        assert!(!broken.relist);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_named() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let address = listener.and_then(|l| l.local_addr()).expect("a port");
+        let away = failure(&format!("http://{address}")).await;
+        assert_eq!(
+            away.message,
+            format!(
+                "Get \"http://{address}/api/v1/nodes\": dial tcp {address}: connect: connection refused"
+            )
+        );
     }
 }

@@ -11,6 +11,7 @@ use configfile::sd_kubernetes::{
     AttachMetadata, KubernetesRole, KubernetesSdConfig, KubernetesSelector,
 };
 use discovery::TargetGroup;
+use discovery::asker::Asker;
 use discovery::kubernetes::{connect, run};
 use env::clock::Sleep;
 use env::{Clock, Random, Registry};
@@ -73,8 +74,13 @@ fn discover(config: KubernetesSdConfig, speed: u32) -> Discovery {
     let registry = Registry::new();
     let cluster = connect(&config, "test", &Default::default()).expect("connects");
     let clock = Arc::new(FastClock(Instant::now(), speed));
+    let asker = Asker {
+        component: "discovery manager test".into(),
+        config: "job".into(),
+    };
     let task = tokio::spawn(run(
         config,
+        asker,
         cluster,
         clock,
         registry.clone(),

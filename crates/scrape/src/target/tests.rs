@@ -47,7 +47,7 @@ fn labels_and_url() {
     );
     assert_eq!(target.url, "https://h:1/p?m=first&m=b&z=x+y%26");
     assert_eq!((target.interval, target.timeout), (60_000, 10_000));
-    assert_eq!(target.discovered.get("__meta_x"), Some("y"));
+    assert_eq!(target.discovered().get("__meta_x"), Some("y"));
     assert_eq!(target.all.get("__meta_x"), None);
 }
 

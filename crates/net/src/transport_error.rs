@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use crate::fetch::FetchError;
-
 const LOOKUP: &str = "failed to lookup address information: ";
 const NO_NAME: &str = "name or service not known";
 
@@ -34,23 +32,6 @@ pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> Strin
     };
     let what = what.replace(LOOKUP, "").replace(NO_NAME, "no such host");
     format!("Get {url:?}: {place}{what}")
-}
-
-/// What went wrong while a body came in.
-pub fn of_body(error: &(dyn Error + 'static)) -> FetchError {
-    let mut innermost = error;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    let what = innermost.to_string();
-    let lower = what.to_lowercase();
-    if lower.contains("end of file before") || lower.contains("connection closed before") {
-        return FetchError::Torn;
-    }
-    FetchError::Transport(match lower.contains("chunk size") {
-        true => "invalid byte in chunk length".into(),
-        false => what,
-    })
 }
 
 /// What libraries here say, in the words of Go's.
@@ -136,10 +117,6 @@ mod tests {
             told("failed", "http://h:99999/"),
             "Get \"http://h:99999/\": dial tcp: address 99999: invalid port"
         );
-        let torn = std::io::Error::other("end of file before message length reached");
-        assert_eq!(of_body(&torn), FetchError::Torn);
-        let chunks = std::io::Error::other("invalid chunk size line: missing size digit");
-        assert_eq!(of_body(&chunks).to_string(), "invalid byte in chunk length");
     }
 
     #[test]
