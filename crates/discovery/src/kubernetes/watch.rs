@@ -191,7 +191,11 @@ impl Follower {
             if !next.is_empty() {
                 query.push(("continue", &next));
             }
-            let mut response = self.ask(&query).await?;
+            let began = self.clock.monotonic();
+            let answer = self.ask(&query).await;
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.metrics.listed(&self.path, took);
+            let mut response = answer?;
             let mut body = Vec::new();
             while let Some(part) = self.part(&mut response, ANSWER).await?.flatten() {
                 if body.len() + part.as_ref().len() > MAX_PAGE {
@@ -281,14 +285,12 @@ impl Follower {
                 request = request.query(&[(name, selector)]);
             }
         }
-        let began = self.clock.monotonic();
         let answer = self.within(ANSWER, request.send()).await;
         let status = match &answer {
             Some(Ok(response)) => Some(response.status().as_u16()),
             _ => None,
         };
-        let took = self.clock.monotonic().saturating_sub(began);
-        self.metrics.request(&self.path, status, took);
+        self.metrics.request(status);
         let response = answer
             .ok_or_else(|| Failure::new("the server does not answer"))?
             .map_err(|e| self.broken(e))?;

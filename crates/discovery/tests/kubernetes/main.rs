@@ -403,6 +403,13 @@ async fn a_version_that_the_server_has_forgotten_is_no_failure() {
     assert!(server.asked().0 > lists, "it was listed anew");
     let failures = discovery.counted("prometheus_sd_kubernetes_failures_total");
     assert_eq!(failures, 0.0);
+    let timed = "prometheus_sd_kubernetes_http_request_duration_seconds";
+    let families = discovery.registry.gather();
+    let family = families.iter().find(|family| family.name == timed);
+    let MetricValue::Summary { count, .. } = family.expect("lists").metrics[0].value else {
+        panic!("a summary");
+    };
+    assert_eq!(count as usize, server.asked().0, "watches are not timed");
 }
 
 #[tokio::test]
