@@ -360,7 +360,8 @@ fn what_discovery_finds_is_shown_as_the_real_one_shows_it() {
     let text = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['x:1', 'y:2', 'x:1'], labels: {l: v}}]\n  \
         relabel_configs: [{source_labels: [__address__], regex: 'y.*', action: drop}]\n- job_name: b\n  \
         file_sd_configs: [{files: [f.yml]}]\n- job_name: c\n  static_configs: [{targets: ['c:1']}]\n  \
-        relabel_configs: [{target_label: __address__, replacement: bad/address}]\n- job_name: d\n";
+        relabel_configs: [{target_label: __address__, replacement: bad/address}]\n- job_name: d\n- job_name: e\n  \
+        static_configs: [{targets: ['e:1', 'e:1']}, {targets: ['e:1']}]\n";
     std::fs::write(&config, text).expect("written");
     std::fs::write(
         path("f.yml"),
@@ -385,13 +386,15 @@ fn what_discovery_finds_is_shown_as_the_real_one_shows_it() {
     let unknown = ours("x");
     assert_eq!(
         unknown.err,
-        "Job x not found. Select one of:\n\ta\n\tb\n\tc\n\td\n"
+        "Job x not found. Select one of:\n\ta\n\tb\n\tc\n\td\n\te\n"
     );
     assert_eq!(unknown.code, Some(1));
+    let twice = ours("e").out.matches("\"instance\": \"e:1\"").count();
+    assert_eq!(twice, 2, "once for each group");
     let Some(real) = peers::find("promtool") else {
         return;
     };
-    for job in ["a", "b", "d", "x"] {
+    for job in ["a", "b", "d", "e", "x"] {
         let arguments = check(job);
         let theirs = run(&real, &arguments.each_ref().map(String::as_str), "");
         let ours = ours(job);

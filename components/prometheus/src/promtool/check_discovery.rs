@@ -81,13 +81,13 @@ struct Checked {
 #[derive(Serialize)]
 struct NoText {}
 
-/// All targets with their labels before and after; of targets alike, one.
+/// All targets with their labels before and after; of targets alike in a group, one.
 fn report(targets: &Targets, job: &ScrapeConfig) -> Outcome {
     let mut groups: Vec<&TargetGroup> = targets.values().flatten().map(Arc::as_ref).collect();
     groups.sort_by(|a, b| a.source.cmp(&b.source));
     let (mut results, mut faults): (Vec<Checked>, String) = Default::default();
-    let mut seen = HashSet::new();
     for group in groups {
+        let mut seen = HashSet::new();
         for (found, outcome) in discovered_of(group, job).zip(targets_of(group, job)) {
             let (labels, fault) = match outcome {
                 TargetOutcome::Keep(target) => (target.all().clone(), None),

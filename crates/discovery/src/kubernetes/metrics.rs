@@ -125,9 +125,13 @@ impl Metrics {
     }
 
     /// A request was answered, or (`None`) was not.
-    pub fn request(&self, path: &str, status: Option<u16>, took: Duration) {
+    pub fn request(&self, status: Option<u16>) {
         let status = status.map_or("<error>".into(), |status| status.to_string());
         self.requests.with(&[&status]).inc();
+    }
+
+    /// How long the answer to a request for a list took to begin. Watches are left out, as their begin tells nothing.
+    pub fn listed(&self, path: &str, took: Duration) {
         self.seconds.with(&[path]).observe(took.as_secs_f64());
     }
 

@@ -62,6 +62,8 @@ struct Failure {
     message: String,
     /// The server no longer knows, or never knew, the version to go on from.
     relist: bool,
+    /// It has forgotten that version in the course of things, which needs nobody's attention.
+    expired: bool,
 }
 
 impl Failure {
@@ -69,6 +71,7 @@ impl Failure {
         Failure {
             message: message.into(),
             relist: false,
+            expired: false,
         }
     }
 
@@ -83,6 +86,7 @@ impl Failure {
             message: format!("server returned HTTP status {status} {reason}{told}"),
             // Refused for what was asked, so another thing has to be asked.
             relist: (400..500).contains(&status) && status != 429,
+            expired: status == 410,
         }
     }
 }
@@ -114,6 +118,10 @@ pub async fn follow(
         };
         if failure.relist {
             version = None;
+        }
+        if failure.expired {
+            follower.wait().await;
+            continue;
         }
         follower.metrics.failures.inc();
         tracing::error!(
@@ -154,7 +162,10 @@ impl Follower {
         let began = self.clock.monotonic();
         let heard = self.watch(from).await?;
         let took = self.clock.monotonic().saturating_sub(began);
-        if !heard && took < BACKOFF.1 {
+        if took >= BACKOFF.1 {
+            // What failed before is over, even where nothing happens that could be told.
+            self.backoff = BACKOFF.0;
+        } else if !heard {
             // A server that ends watches at once must not be asked at once again.
             self.wait().await;
         }
@@ -180,7 +191,11 @@ impl Follower {
             if !next.is_empty() {
                 query.push(("continue", &next));
             }
-            let mut response = self.ask(&query).await?;
+            let began = self.clock.monotonic();
+            let answer = self.ask(&query).await;
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.metrics.listed(&self.path, took);
+            let mut response = answer?;
             let mut body = Vec::new();
             while let Some(part) = self.part(&mut response, ANSWER).await?.flatten() {
                 if body.len() + part.as_ref().len() > MAX_PAGE {
@@ -236,8 +251,8 @@ impl Follower {
         }
         // What cannot be read is lost, so all has to be asked for again.
         let event = read_event(self.watch.kind, line).map_err(|message| Failure {
-            message,
             relist: true,
+            ..Failure::new(message)
         })?;
         let (news, at) = match event {
             WatchEvent::Applied(object, at) => (Some(News::Applied(object)), at),
@@ -270,14 +285,12 @@ impl Follower {
                 request = request.query(&[(name, selector)]);
             }
         }
-        let began = self.clock.monotonic();
         let answer = self.within(ANSWER, request.send()).await;
         let status = match &answer {
             Some(Ok(response)) => Some(response.status().as_u16()),
             _ => None,
         };
-        let took = self.clock.monotonic().saturating_sub(began);
-        self.metrics.request(&self.path, status, took);
+        self.metrics.request(status);
         let response = answer
             .ok_or_else(|| Failure::new("the server does not answer"))?
             .map_err(|e| self.broken(e))?;

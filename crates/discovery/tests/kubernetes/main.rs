@@ -388,6 +388,31 @@ async fn a_bookmark_saves_a_list_and_an_expired_version_costs_one() {
 }
 
 #[tokio::test]
+async fn a_version_that_the_server_has_forgotten_is_no_failure() {
+    let server = ApiServer::start(6).await;
+    server.put("services", service(1, 1));
+    let mut discovery = discover(config(&server, KubernetesRole::Service), FAST);
+    let of_server = || expected(&server, KubernetesRole::Service);
+    discovery.ends_in(&of_server()).await;
+    let lists = server.asked().0;
+    // All at once, before the watch hears of any of it.
+    server.put("services", service(2, 1));
+    server.compact();
+    server.cut();
+    discovery.ends_in(&of_server()).await;
+    assert!(server.asked().0 > lists, "it was listed anew");
+    let failures = discovery.counted("prometheus_sd_kubernetes_failures_total");
+    assert_eq!(failures, 0.0);
+    let timed = "prometheus_sd_kubernetes_http_request_duration_seconds";
+    let families = discovery.registry.gather();
+    let family = families.iter().find(|family| family.name == timed);
+    let MetricValue::Summary { count, .. } = family.expect("lists").metrics[0].value else {
+        panic!("a summary");
+    };
+    assert_eq!(count as usize, server.asked().0, "watches are not timed");
+}
+
+#[tokio::test]
 async fn what_is_forbidden_is_counted_and_tried_again() {
     let server = ApiServer::start(3).await;
     server.put("services", service(1, 1));
