@@ -158,11 +158,13 @@ fn every_request_says_who_sends_it() {
         "rules.yml",
         "groups:\n- {name: g, interval: 1s, rules: [{alert: A, expr: vector(1)}]}\n".into(),
     );
+    let account = path.join("account.json");
+    let account = account.display();
     let queue = "queue_config: {batch_send_deadline: 100ms, max_backoff: 200ms}";
     write(
         "prometheus.yml",
         format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n- job_name: own\n  static_configs: [{{targets: ['127.0.0.1:{port}']}}]\nremote_write:\n- url: http://{address}/workspaces/w%201/api//v1/remote_write?x=y\n  name: aws\n  {queue}\n  sigv4: {{region: eu-west-1, access_key: AKID, secret_key: key-s3cr3t, role_arn: 'arn:r'}}\n- url: http://{address}/dcr/write\n  name: azure\n  protobuf_message: io.prometheus.write.v2.Request\n  {queue}\n  azuread: {{oauth: {{client_id: {ID}, client_secret: client-s3cr3t, tenant_id: t}}}}\n- url: http://{address}/v1/projects/p/write\n  name: google\n  {queue}\n  google_iam: {{credentials_file: account.json}}\nalerting:\n  alertmanagers:\n  - path_prefix: /am\n    static_configs: [{{targets: ['{address}']}}]\n    sigv4: {{}}\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n- job_name: own\n  static_configs: [{{targets: ['127.0.0.1:{port}']}}]\nremote_write:\n- url: http://{address}/workspaces/w%201/api//v1/remote_write?x=y\n  name: aws\n  {queue}\n  sigv4: {{region: eu-west-1, access_key: AKID, secret_key: key-s3cr3t, role_arn: 'arn:r'}}\n- url: http://{address}/dcr/write\n  name: azure\n  protobuf_message: io.prometheus.write.v2.Request\n  {queue}\n  azuread: {{oauth: {{client_id: {ID}, client_secret: client-s3cr3t, tenant_id: t}}}}\n- url: http://{address}/v1/projects/p/write\n  name: google\n  {queue}\n  google_iam: {{credentials_file: {account}}}\nalerting:\n  alertmanagers:\n  - path_prefix: /am\n    static_configs: [{{targets: ['{address}']}}]\n    sigv4: {{}}\n"
         ),
     );
     // The tool accepts what the server takes.

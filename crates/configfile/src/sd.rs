@@ -330,7 +330,13 @@ fn group_of_json(item: &Json) -> Result<StaticConfig, String> {
                     }
                 }
             }
-            ("labels", other) => return Err(into_field(other, "labels", "model.LabelSet")),
+            ("labels", other) => {
+                return Err(into_field(
+                    other,
+                    "labels",
+                    "map[model.LabelName]model.LabelValue",
+                ));
+            }
             _ => return Err(format!("json: unknown field {}", go_quote(name))),
         }
     }
