@@ -12,7 +12,6 @@ pub fn engine_of(config: &ServerConfig) -> Arc<Engine> {
     let on = |name: &str| config.features.iter().any(|feature| feature == name);
     let parser = ParserOptions {
         experimental_functions: on("promql-experimental-functions"),
-        extended_range_selectors: on("promql-extended-range-selectors"),
         binop_fill_modifiers: on("promql-binop-fill-modifiers"),
     };
     Arc::new(Engine::new(EngineOptions {

@@ -53,7 +53,6 @@ const KNOWN: [&str; 14] = [
 pub fn features_of(config: &ServerConfig) -> Features {
     let on = |name: &str| config.features.iter().any(|feature| feature == name);
     let experimental = on("promql-experimental-functions");
-    let extended = on("promql-extended-range-selectors");
     let fill = on("promql-binop-fill-modifiers");
     let mut all = Features::new();
     let mut put = |category: &str, feature: &str, is_on: bool| {
@@ -92,8 +91,8 @@ pub fn features_of(config: &ServerConfig) -> Features {
         ("by", true),
         ("delayed_name_removal", on("promql-delayed-name-removal")),
         ("duration_expr", true),
-        ("anchored", extended),
-        ("smoothed", extended),
+        ("anchored", true),
+        ("smoothed", true),
         ("fill", fill),
         ("fill_left", fill),
         ("fill_right", fill),

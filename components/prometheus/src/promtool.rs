@@ -187,7 +187,6 @@ impl GlobalFlags {
         ParserOptions {
             experimental_functions: self.has("promql-experimental-functions"),
             // Always on upstream by now.
-            extended_range_selectors: true,
             binop_fill_modifiers: self.has("promql-binop-fill-modifiers"),
         }
     }

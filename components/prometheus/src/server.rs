@@ -20,6 +20,7 @@ use model::duration::format_duration;
 use net::http_server::{ServerLimits, serve};
 use net::listen::{ListenError, bind_all};
 use net::listener_counts::ListenerCounts;
+use net::logging::{parse_level, set_level};
 use net::shutdown::{Shutdown, ShutdownTrigger};
 use net::web_gate::{WebConfigError, WebGate};
 use parking_lot::RwLock;
@@ -453,10 +454,13 @@ impl Server {
 
 /// The configuration file, as far as the server's mode allows.
 fn load_for(config: &ServerConfig) -> Result<Loaded, LoadError> {
-    let loaded = load(
+    let mut loaded = load(
         &config.config_file,
         crate::features::defaults(&config.features),
     )?;
+    // Where the file says nothing the flag does, and is shown.
+    let level = &mut loaded.config.log_level;
+    level.get_or_insert_with(|| config.log_level.clone());
     if config.agent {
         loaded.config.check_agent_mode()?;
     }
@@ -798,6 +802,9 @@ impl Reloader {
         let remotes = remoting.prepare(config)?;
         self.0.queries.log_to(&config.global.query_log_file)?;
         scraping.apply(config)?;
+        if let Some(level) = config.log_level.as_deref().and_then(parse_level) {
+            set_level(level);
+        }
         let jobs: Vec<(String, Vec<SdConfig>)> = config
             .scrape_configs
             .iter()

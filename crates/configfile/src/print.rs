@@ -26,6 +26,7 @@ pub fn print(config: &Config) -> String {
     out.section("runtime");
     // What upstream sets where the configuration says nothing.
     out.field("gogc", config.gogc.unwrap_or(75));
+    out.field("log_level", config.log_level.as_deref().unwrap_or("info"));
     out.end();
     print_alerting(&mut out, &config.alerting);
     out.strings("rule_files", &config.rule_files);

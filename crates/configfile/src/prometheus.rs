@@ -38,6 +38,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// `runtime.gogc`, kept because it is shown again; it has no meaning here.
     pub gogc: Option<i64>,
+    /// `runtime.log_level`, in small letters: debug, info, warn or error. Without it the flag's counts.
+    pub log_level: Option<String>,
     /// The file that each of `scrape_configs` is from, where it is not the main one.
     included_jobs: Vec<Option<String>>,
     /// Sections with content that this build does not carry out yet, with their line.
@@ -392,6 +394,19 @@ impl RetentionConfig {
     }
 }
 
+/// A level of logging, in any letters.
+fn log_level(word: &str, line: usize) -> Result<String, ConfigError> {
+    let level = word.to_lowercase();
+    match level.as_str() {
+        "debug" | "info" | "warn" | "error" => Ok(level),
+        _ => Err(ConfigError::in_field(
+            line,
+            "log_level",
+            format!("unrecognized log level {word}"),
+        )),
+    }
+}
+
 impl Config {
     /// Reads the text of a configuration. Paths in it stay as written (see [`Config::resolve_paths`]); files named by
     /// `scrape_config_files` are added with [`Config::add_scrape_config_file`].
@@ -433,6 +448,9 @@ impl Config {
         if let Some(runtime) = fields.take("runtime") {
             let mut inner = Fields::open(runtime, "config.RuntimeConfig", faults);
             config.gogc = inner.int("gogc", faults);
+            if let Some(level) = inner.string("log_level", faults) {
+                config.log_level = Some(log_level(&level, runtime.line)?);
+            }
             inner.close(faults);
         }
         config.rule_files = fields.strings("rule_files", faults).unwrap_or_default();

@@ -253,6 +253,13 @@ impl RemoteWriteConfig {
             (flag("send_exemplars"), flag("send_native_histograms"));
         let (round_robin_dns, failed_request_logging) =
             (flag("round_robin_dns"), flag("failed_request_logging"));
+        if flag("convert_nhcb_to_classic") {
+            return Err(ConfigError::in_field(
+                node.line,
+                "convert_nhcb_to_classic",
+                "not part of this build: histograms with custom buckets are sent as they are, by 2.0 only",
+            ));
+        }
         let timeout = fields.duration("remote_timeout", faults)?.unwrap_or(30_000);
         let name = fields.string("name", faults).unwrap_or_default();
         let queue = match fields.take_even_null("queue_config") {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::calendar::civil_from_days;
 use tracing::field::{Field, Visit};
@@ -19,9 +20,24 @@ pub enum LogFormat {
     Json,
 }
 
+/// The level that counts, a place in [`LEVELS`].
+static CURRENT: AtomicUsize = AtomicUsize::new(2);
+
+/// From what is told least to what is told always.
+const LEVELS: [Level; 4] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];
+
+/// Tells from now on what `level` asks for. The same for the whole process.
+pub fn set_level(level: Level) {
+    let place = LEVELS.iter().position(|one| *one == level).unwrap_or(2);
+    if CURRENT.swap(place, Ordering::Relaxed) != place {
+        tracing::callsite::rebuild_interest_cache();
+    }
+}
+
 /// Starts logging for the process. Later calls change nothing, so that tests may call it freely.
 pub fn init(level: Level, format: LogFormat) {
     let filter = tracing_subscriber::filter::filter_fn(move |meta| {
+        let level = LEVELS[CURRENT.load(Ordering::Relaxed)];
         // Libraries speak up only when something is wrong; our own crates say what the level asks for.
         let library = meta.target().starts_with("hyper")
             || meta.target().starts_with("reqwest")
@@ -35,7 +51,13 @@ pub fn init(level: Level, format: LogFormat) {
             }
     });
     let layer = LineLayer { format }.with_filter(filter);
-    let _ = tracing_subscriber::registry().with(layer).try_init();
+    if tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .is_ok()
+    {
+        set_level(level);
+    }
 }
 
 /// Reads a `--log.level`.

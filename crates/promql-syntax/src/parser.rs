@@ -25,8 +25,6 @@ pub const DEPTH_MAX: u32 = 300;
 pub struct ParserOptions {
     /// Functions and aggregations marked experimental.
     pub experimental_functions: bool,
-    /// `anchored` and `smoothed`.
-    pub extended_range_selectors: bool,
     /// `fill`, `fill_left`, `fill_right`.
     pub binop_fill_modifiers: bool,
 }
@@ -36,7 +34,6 @@ impl ParserOptions {
     pub fn stable() -> ParserOptions {
         ParserOptions {
             experimental_functions: false,
-            extended_range_selectors: false,
             binop_fill_modifiers: false,
         }
     }
@@ -45,7 +42,6 @@ impl ParserOptions {
     pub fn all() -> ParserOptions {
         ParserOptions {
             experimental_functions: true,
-            extended_range_selectors: true,
             binop_fill_modifiers: true,
         }
     }

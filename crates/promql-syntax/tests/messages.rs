@@ -194,10 +194,6 @@ fn flags_gate_what_is_experimental() {
             "1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
         ),
         (
-            "x anchored",
-            "1:3: parse error: anchored modifier is experimental and not enabled",
-        ),
-        (
             "a + fill(0) b",
             "1:5: parse error: binop fill modifiers are experimental and not enabled",
         ),

@@ -211,6 +211,13 @@ fn build(discovered: Labels, relabelled: &Labels, config: &ScrapeConfig) -> Resu
     if address.is_empty() {
         return Err("no address".into());
     }
+    // A newcomer of 3.16. To ask somebody else instead would be worse than not to ask.
+    if relabelled
+        .get("__unix_socket__")
+        .is_some_and(|path| !path.is_empty())
+    {
+        return Err("__unix_socket__ is not part of this build".into());
+    }
     if address.contains('/') {
         return Err(format!("{address:?} is not a valid hostname"));
     }

@@ -184,13 +184,6 @@ impl Parser<'_> {
     fn extended(&mut self, mut expr: Expr, anchored: bool) -> Parsed<Expr> {
         let word = self.advance()?;
         let name = if anchored { "anchored" } else { "smoothed" };
-        let pos = PosRange::new(word.start, word.end());
-        if !self.options.extended_range_selectors {
-            return self.fail(
-                pos,
-                format!("{name} modifier is experimental and not enabled"),
-            );
-        }
         let expr_pos = expr.pos();
         let (selector, end) = match &mut expr {
             Expr::Vector(v) => (&mut **v, None),

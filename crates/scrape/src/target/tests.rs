@@ -91,6 +91,11 @@ fn relabelling_may_drop_and_change() {
 #[test]
 fn faults_read_like_upstream() {
     assert_eq!(fault(&[("x", "y")], ""), "no address");
+    let socket = [("__address__", "h:1"), ("__unix_socket__", "/run/x")];
+    assert_eq!(
+        fault(&socket, ""),
+        "__unix_socket__ is not part of this build"
+    );
     assert_eq!(
         fault(
             &[("__address__", "http://x/")],
