@@ -29,12 +29,17 @@ pub fn known(query: &str, why: &str) -> Option<&'static str> {
     reason
 }
 
+/// Whether one side may have had NaN: as a value, or for a series that a comparison left out.
+fn may_be_nan(why: &str) -> bool {
+    why.contains("NaN") || why.starts_with("only ")
+}
+
 fn aggregate(op: AggregateOp, why: &str) -> Option<&'static str> {
     match op {
         AggregateOp::Topk | AggregateOp::Bottomk => {
             Some("topk: of equal values another one is the k-th")
         }
-        AggregateOp::Quantile if why.contains("NaN") => {
+        AggregateOp::Quantile if may_be_nan(why) => {
             Some("quantile: where it is an infinite value itself, 2.42 gives NaN")
         }
         AggregateOp::Stddev | AggregateOp::Stdvar if why.contains("NaN") => {
@@ -47,7 +52,7 @@ fn aggregate(op: AggregateOp, why: &str) -> Option<&'static str> {
 fn function(call: &Call, why: &str) -> Option<&'static str> {
     let argument = call.args.iter().map(Expr::unwrap_parens);
     match call.func.name {
-        "quantile_over_time" if why.contains("NaN") => {
+        "quantile_over_time" if may_be_nan(why) => {
             Some("quantile: where it is an infinite value itself, 2.42 gives NaN")
         }
         "stddev_over_time" | "stdvar_over_time" if why.contains("NaN") => {
