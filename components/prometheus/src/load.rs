@@ -1,6 +1,6 @@
 //! Reading the configuration with all files it includes.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use configfile::prometheus::Global;
 use configfile::rules::{RuleFile, RuleFileOptions};
@@ -226,7 +226,17 @@ fn note(fingerprint: &mut xxhash_rust::xxh64::Xxh64, path: &str, text: &str) {
     }
 }
 
-/// The absolute form of a path, for messages.
+/// The absolute form of a path without `.` and `..`, for messages.
 pub fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
 }
