@@ -1,6 +1,7 @@
 //! The client side: asks a server and reads its envelope.
 
 use net::http_client::HttpClient;
+use net::transport_error::describe;
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -95,48 +96,13 @@ pub async fn get(
     finish(request.send().await, "Get", &url).await
 }
 
-/// Why a request did not get through, as Go's client tells it: with the request, and where nobody listens.
-pub fn transport_text(
-    method: &str,
-    url: &str,
-    error: &(dyn std::error::Error + 'static),
-) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let refused = cause
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused);
-    let what = if refused {
-        let address = address_of(url);
-        format!("dial tcp {address}: connect: connection refused")
-    } else {
-        cause.to_string()
-    };
-    format!("{method} {}: {what}", model::labels::go_quote(url))
-}
-
-/// Host and port of a URL.
-fn address_of(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?']).next().unwrap_or("");
-    let host = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
-    let host = host.replace("localhost", "127.0.0.1");
-    let port = if scheme == "https" { 443 } else { 80 };
-    match host.rsplit_once(':') {
-        Some((_, port)) if !port.ends_with(']') => host,
-        _ => format!("{host}:{port}"),
-    }
-}
-
 async fn finish(
     sent: Result<net::http_client::Response, net::http_client::TransportError>,
     method: &str,
     url: &str,
 ) -> Result<Reply, ClientError> {
     let transport = |e: net::http_client::TransportError| {
-        ClientError::Transport(transport_text(method, url, &e))
+        ClientError::Transport(describe(method, url, &e, true))
     };
     let response = sent.map_err(transport)?;
     let status = response.status().to_string();

@@ -6,6 +6,7 @@ use configfile::Secret;
 use configfile::http_client::{HttpClientConfig, ProxyConfig};
 use http::{Method, StatusCode};
 use net::http_client::HttpClient;
+use net::transport_error::with_causes;
 use serde_json::{Map, Value};
 
 use crate::world::World;
@@ -296,16 +297,6 @@ pub fn check_private(url: &str) -> Result<(), String> {
             shown(url)
         )),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

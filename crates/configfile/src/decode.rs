@@ -3,6 +3,7 @@
 //! As upstream does, faults of form (unknown fields, wrong kinds) are collected and told together; the first fault of
 //! meaning ends the reading and is told alone. A section whose form is wrong is not asked what it means.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::scalar::Kind;
@@ -112,6 +113,9 @@ pub fn sound<T>(result: Result<T, ConfigError>) -> Result<Option<T>, ConfigError
     }
 }
 
+/// Earlier places of a key that are told of at most.
+const TOLD: usize = 10;
+
 /// Where faults of form are collected while a file is read.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -138,14 +142,16 @@ impl Faults {
             return false;
         }
         let before = self.count();
-        for (at, (key, _)) in pairs.iter().enumerate() {
-            let own = |other: &&(Key, Node)| other.0.merge == 0 && key.merge == 0;
-            let same = |other: &&(Key, Node)| other.0.name == key.name && other.0.odd == key.odd;
-            for (first, _) in pairs[..at].iter().filter(own).filter(same) {
+        let mut seen: HashMap<_, Vec<usize>> = HashMap::new();
+        for (key, _) in pairs.iter().filter(|(key, _)| key.merge == 0) {
+            let lines = seen.entry((&key.name, key.odd)).or_default();
+            // Upstream tells of each pair; nobody reads more of them.
+            for first in lines.iter().take(TOLD) {
                 let name = model::labels::go_quote(&key.name);
-                let message = format!("mapping key {name} already defined at line {}", first.line);
+                let message = format!("mapping key {name} already defined at line {first}");
                 self.add_at(key.line, key.column, message);
             }
+            lines.push(key.line);
         }
         self.count() > before
     }
@@ -209,6 +215,7 @@ impl<'a> Fields<'a> {
     pub fn open(node: &'a Node, type_name: &'static str, faults: &mut Faults) -> Fields<'a> {
         let faults_before = faults.count();
         let mut entries: Vec<(&Key, &Node)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         match &node.value {
             Value::Mapping(pairs) if faults.note_duplicates(pairs) => {}
             Value::Mapping(pairs) => {
@@ -218,14 +225,18 @@ impl<'a> Fields<'a> {
                         faults.add_at(key.line, key.column, message);
                         continue;
                     }
-                    match entries.iter_mut().find(|(known, _)| known.name == key.name) {
+                    let place = places.get(key.name.as_str());
+                    match place.map(|place| &mut entries[*place]) {
                         Some((known, _)) if known.merge == key.merge => {
                             let name = &key.name;
                             let message = format!("field {name} already set in type {type_name}");
                             faults.add_at(key.line, key.column, message);
                         }
                         Some(earlier) => *earlier = (key, value),
-                        None => entries.push((key, value)),
+                        None => {
+                            places.insert(&key.name, entries.len());
+                            entries.push((key, value));
+                        }
                     }
                 }
             }
@@ -463,11 +474,12 @@ pub fn pairs<'a>(node: &'a Node, go_type: &str, faults: &mut Faults) -> Vec<(&'a
         }
     };
     let mut seen: Vec<(&Key, &Node)> = Vec::new();
+    let mut names: HashSet<&str> = HashSet::new();
     for (key, value) in entries {
         if let Some(odd) = key.odd {
             let message = format!("cannot unmarshal {odd} into string");
             faults.add_at(key.line, key.column, message);
-        } else if seen.iter().any(|(known, _)| known.name == key.name) {
+        } else if names.contains(key.name.as_str()) {
             let name = model::labels::go_quote(&key.name);
             faults.add_at(
                 value.line,
@@ -477,6 +489,7 @@ pub fn pairs<'a>(node: &'a Node, go_type: &str, faults: &mut Faults) -> Vec<(&'a
         } else if key.null && faults.dialect == Dialect::V3 {
             // A null is no key there.
         } else {
+            names.insert(&key.name);
             seen.push((key, value));
         }
     }

@@ -9,7 +9,6 @@ pub mod cloud_identity;
 pub mod decode;
 pub mod google_iam;
 pub mod http_client;
-pub mod json;
 mod otlp;
 pub mod print;
 pub mod prometheus;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use model::Labels;
 use model::labels::{go_quote, is_valid_label_name_legacy};
+use serde_json::Value;
 
 use crate::decode::{self, ConfigError, Faults, Fields, sound};
 use crate::http_client::HttpClientConfig;
-use crate::json::Json;
 use crate::prometheus::resolve;
 use crate::sd_dns::{self, DnsSdConfig};
 use crate::sd_kubernetes::{self, KubernetesSdConfig};
@@ -265,20 +265,15 @@ pub fn parse_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
 /// The groups of a file of targets in JSON, or of a server's answer.
 pub fn parse_json_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigError> {
     let told = |message: String| ConfigError::plain(message);
-    let items = match Json::parse(text).map_err(told)? {
-        Json::List(items) => items,
-        Json::Null => Vec::new(),
-        other => {
-            let kind = other.kind();
-            return Err(told(format!(
-                "json: cannot unmarshal {kind} into Go value of type []*targetgroup.Group"
-            )));
-        }
+    let items = match serde_json::from_str(text).map_err(|e| told(broken_json(&e)))? {
+        Value::Array(items) => items,
+        Value::Null => Vec::new(),
+        other => return Err(told(mismatch(&other, "value", "[]*targetgroup.Group"))),
     };
     let mut groups = Vec::with_capacity(items.len());
     for item in &items {
         groups.push(match item {
-            Json::Null => None,
+            Value::Null => None,
             item => Some(group_of_json(item).map_err(told)?),
         });
     }
@@ -288,44 +283,61 @@ pub fn parse_json_target_file(text: &str) -> Result<Vec<StaticConfig>, ConfigErr
         .collect()
 }
 
+fn broken_json(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Eof => "unexpected end of JSON input".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// A JSON value that Go cannot put where it belongs, in its words.
+fn mismatch(found: &Value, place: &str, go_type: &str) -> String {
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("json: cannot unmarshal {kind} into Go {place} of type {go_type}")
+}
+
 fn no_group(at: usize) -> ConfigError {
     ConfigError::plain(format!("nil target group item found (index {at})"))
 }
 
-fn group_of_json(item: &Json) -> Result<StaticConfig, String> {
-    let into_field = |value: &Json, field: &str, go_type: &str| {
-        let kind = value.kind();
-        format!("json: cannot unmarshal {kind} into Go struct field .{field} of type {go_type}")
+fn group_of_json(item: &Value) -> Result<StaticConfig, String> {
+    const GROUP: &str = "struct { Targets []string \"json:\\\"targets\\\"\"; Labels model.LabelSet \"json:\\\"labels\\\"\" }";
+    let into_field = |value: &Value, field: &str, go_type: &str| {
+        mismatch(value, &format!("struct field .{field}"), go_type)
     };
-    let Json::Object(fields) = item else {
-        return Err(format!(
-            "json: cannot unmarshal {} into Go value of type struct {{ Targets []string \"json:\\\"targets\\\"\"; Labels model.LabelSet \"json:\\\"labels\\\"\" }}",
-            item.kind()
-        ));
+    let Value::Object(fields) = item else {
+        return Err(mismatch(item, "value", GROUP));
     };
     let (mut targets, mut labels) = (Vec::new(), Vec::new());
     for (name, value) in fields {
         // As Go does it, upper and lower case are the same in names of fields.
         match (name.to_lowercase().as_str(), value) {
-            ("targets" | "labels", Json::Null) => {}
-            ("targets", Json::List(items)) => {
+            ("targets" | "labels", Value::Null) => {}
+            ("targets", Value::Array(items)) => {
                 for item in items {
                     match item {
-                        Json::Text(target) => targets.push(target.clone()),
-                        Json::Null => targets.push(String::new()),
+                        Value::String(target) => targets.push(target.clone()),
+                        Value::Null => targets.push(String::new()),
                         other => return Err(into_field(other, "targets", "string")),
                     }
                 }
             }
             ("targets", other) => return Err(into_field(other, "targets", "[]string")),
-            ("labels", Json::Object(pairs)) => {
+            ("labels", Value::Object(pairs)) => {
                 for (name, value) in pairs {
                     if name.is_empty() {
                         return Err("\"\" is not a valid label name".into());
                     }
                     match value {
-                        Json::Text(value) => labels.push((name.clone(), value.clone())),
-                        Json::Null => labels.push((name.clone(), String::new())),
+                        Value::String(value) => labels.push((name.clone(), value.clone())),
+                        Value::Null => labels.push((name.clone(), String::new())),
                         other => return Err(into_field(other, "labels", "model.LabelValue")),
                     }
                 }

@@ -219,10 +219,20 @@ fn shown_tag(tag: Option<String>) -> String {
     }
 }
 
+/// What an anchor stands for.
+#[derive(Clone)]
+struct Anchored {
+    node: Node,
+    /// Its nodes.
+    size: usize,
+    /// How deep they are nested.
+    height: usize,
+}
+
 struct Builder<'a> {
     parser: Parser<&'a [u8]>,
     dialect: Dialect,
-    anchors: HashMap<String, (Node, usize)>,
+    anchors: HashMap<String, Anchored>,
     /// Anchors of what is still being read.
     open: HashSet<String>,
     nodes: usize,
@@ -267,7 +277,7 @@ impl Builder<'_> {
         let before = self.nodes;
         self.count(1)?;
         let (value, anchor) = match event.data {
-            EventData::Alias { anchor } => return self.alias(&anchor),
+            EventData::Alias { anchor } => return self.alias(&anchor, depth, line),
             EventData::Scalar {
                 anchor,
                 tag,
@@ -305,8 +315,12 @@ impl Builder<'_> {
         };
         if let Some(anchor) = anchor {
             self.open.remove(&anchor);
-            let size = self.nodes - before;
-            self.anchors.insert(anchor, (node.clone(), size));
+            let anchored = Anchored {
+                size: self.nodes - before,
+                height: height(&node),
+                node: node.clone(),
+            };
+            self.anchors.insert(anchor, anchored);
         }
         Ok(node)
     }
@@ -315,19 +329,24 @@ impl Builder<'_> {
         self.open.extend(anchor.cloned());
     }
 
-    fn alias(&mut self, anchor: &str) -> Result<Node, ConfigError> {
+    fn alias(&mut self, anchor: &str, depth: usize, line: usize) -> Result<Node, ConfigError> {
         if self.open.contains(anchor) {
             return Err(ConfigError::plain(format!(
                 "yaml: anchor '{anchor}' value contains itself"
             )));
         }
-        let Some((node, size)) = self.anchors.get(anchor).cloned() else {
+        let Some(Anchored { size, height, .. }) = self.anchors.get(anchor) else {
             return Err(ConfigError::plain(format!(
                 "yaml: unknown anchor '{anchor}' referenced"
             )));
         };
+        // Aliases of what has aliases would nest without end.
+        if depth + height > MAX_DEPTH {
+            return Err(ConfigError::at(line, "yaml: nested too deeply"));
+        }
+        let size = *size;
         self.count(size)?;
-        Ok(node)
+        Ok(self.anchors[anchor].node.clone())
     }
 
     fn entries(&mut self, depth: usize) -> Result<Vec<(Key, Node)>, ConfigError> {
@@ -387,6 +406,16 @@ impl Builder<'_> {
             );
         }
         Ok(())
+    }
+}
+
+/// How deep a node's children are nested; 0 without any.
+fn height(node: &Node) -> usize {
+    let below = |heights: &mut dyn Iterator<Item = usize>| heights.max().map_or(0, |most| most + 1);
+    match &node.value {
+        Value::Sequence(items) => below(&mut items.iter().map(height)),
+        Value::Mapping(entries) => below(&mut entries.iter().map(|(_, child)| height(child))),
+        Value::Null | Value::Scalar { .. } => 0,
     }
 }
 
@@ -466,6 +495,17 @@ mod tests {
                 .contains("excessive aliasing")
         );
         assert!(parse(&"[".repeat(5000)).is_err());
+        let (open, close) = ("[".repeat(150), "]".repeat(150));
+        let tower = |stories: usize| {
+            let mut text = format!("a0: &a0 {open}{close}\n");
+            for i in 1..stories {
+                text.push_str(&format!("a{i}: &a{i} {open}*a{}{close}\n", i - 1));
+            }
+            text
+        };
+        assert!(parse(&tower(1)).is_ok());
+        let error = parse(&tower(100)).unwrap_err().to_string();
+        assert!(error.contains("nested too deeply"), "{error}");
         assert!(parse("a: b: c").is_err());
         assert!(parse("a: [1, 2").is_err());
     }

@@ -35,7 +35,7 @@ fn json_is_read_as_json() {
         ("[]", ""),
         ("", "unexpected end of JSON input"),
         ("[{", "unexpected end of JSON input"),
-        ("[] x", "invalid character 'x' after top-level value"),
+        ("[] x", "trailing characters at line 1 column 4"),
         ("[null]", "nil target group item found (index 0)"),
         (
             "{}",

@@ -83,7 +83,7 @@ async fn fetch(
         .timeout(interval);
     let shown = configfile::secret::redact_url(&config.url);
     let broken =
-        |e: TransportError| describe(&shown, &e.without_url(), config.http.proxy.is_none());
+        |e: TransportError| describe("Get", &shown, &e.without_url(), config.http.proxy.is_none());
     let mut response = request.send().await.map_err(broken)?;
     if response.status() != 200 {
         return Err(format!("server returned HTTP status {}", response.status()));

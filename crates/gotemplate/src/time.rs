@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use model::calendar::{civil_from_days, days_from_civil};
+
 use crate::duration::Duration;
 use crate::value::{Object, Value};
 
@@ -85,28 +87,12 @@ impl Time {
         let local = self.seconds.saturating_add(i64::from(self.offset));
         let days = local.div_euclid(86_400);
         let of_day = local.rem_euclid(86_400);
-        // Days since 0000-03-01, in eras of 400 years.
-        let z = days + 719_468;
-        let era = z.div_euclid(146_097);
-        let of_era = z.rem_euclid(146_097);
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let from_march = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * from_march + 2) / 153;
-        let day = from_march - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-        let before: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-        let year_day = before[(month - 1) as usize] + day + i64::from(leap && month > 2);
+        let (year, month, day) = civil_from_days(days);
         Civil {
             year,
-            month,
-            day,
-            year_day,
+            month: i64::from(month),
+            day: i64::from(day),
+            year_day: days - days_from_civil(year, 1, 1) + 1,
             weekday: (days + 4).rem_euclid(7),
             hour: of_day / 3600,
             minute: of_day / 60 % 60,

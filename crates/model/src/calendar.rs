@@ -3,35 +3,21 @@
 /// `2006-01-02T15:04:05[.999]Z` or with an offset, as unix milliseconds; `None` for anything else.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let (date, rest) = text.split_once(['T', 't'])?;
-    let mut parts = date
-        .split('-')
-        .map(|part| (part.len(), part.parse::<i64>().ok()));
-    let [(4, Some(year)), (2, Some(month)), (2, Some(day))] =
-        [parts.next()?, parts.next()?, parts.next()?]
-    else {
-        return None;
-    };
-    if parts.next().is_some()
-        || !(1..=12).contains(&month)
-        || !(1..=days_in(year, month)).contains(&day)
-    {
+    let mut parts = date.split('-');
+    let mut next = |width, most| number(parts.next()?, width, most);
+    let (year, month, day) = (next(4, 9999)?, next(2, 12)?, next(2, 31)?);
+    let in_month = i64::from(days_in_month(year, u32::try_from(month).ok()?));
+    if parts.next().is_some() || month == 0 || day == 0 || day > in_month {
         return None;
     }
     let zone_at = rest.find(['Z', 'z', '+', '-'])?;
     let (clock, zone) = rest.split_at(zone_at);
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-    let mut fields = clock
-        .split(':')
-        .map(|part| (part.len(), part.parse::<i64>().ok()));
-    let [(2, Some(hour)), (2, Some(minute)), (2, Some(second))] =
-        [fields.next()?, fields.next()?, fields.next()?]
-    else {
-        return None;
-    };
-    if fields.next().is_some() || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) || fraction.len() > 9 {
+    let mut parts = clock.split(':');
+    let mut next = |most| number(parts.next()?, 2, most);
+    let (hour, minute, second) = (next(23)?, next(59)?, next(59)?);
+    if parts.next().is_some() || !fraction.bytes().all(|b| b.is_ascii_digit()) || fraction.len() > 9
+    {
         return None;
     }
     let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
@@ -40,7 +26,7 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
         zone => {
             let (sign, zone) = zone.split_at(1);
             let (hours, minutes) = zone.split_once(':')?;
-            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            let minutes = number(hours, 2, 24)? * 60 + number(minutes, 2, 60)?;
             if sign == "-" { -minutes } else { minutes }
         }
     };
@@ -49,7 +35,15 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(seconds * 1000 + nanos / 1_000_000)
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+/// So many digits that say at most `most`.
+fn number(text: &str, width: usize, most: i64) -> Option<i64> {
+    let digits = text.len() == width && text.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok())??;
+    (number <= most).then_some(number)
+}
+
+/// Days of a month, 1-12.
+pub fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -106,6 +100,10 @@ mod tests {
             ("2015-13-03T13:21:58Z", None),
             ("2015-02-29T13:21:58Z", None),
             ("2015-06-03 13:21:58Z", None),
+            ("2015-+6-03T13:21:58Z", None),
+            ("2015-06-03T13:21:58+99:00", None),
+            ("2015-06-03T13:21:58+999999999999999999:00", None),
+            ("2015-06-03T13:21:58-01:0", None),
             ("", None),
         ] {
             assert_eq!(parse_rfc3339(text), ms, "{text}");

@@ -338,6 +338,7 @@ fn translate_go_syntax(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
     let mut in_class = false;
+    let (mut braces, mut class_ends) = (Ahead::of("}"), Ahead::of(":]"));
     while let Some(c) = rest.chars().next() {
         if rest.starts_with("\\Q") {
             let body = &rest[2..];
@@ -356,7 +357,7 @@ fn translate_go_syntax(pattern: &str) -> String {
             // \p{Greek} and \x{10FFFF}: the brace belongs to the escape.
             if rest.starts_with('{')
                 && matches!(out.as_bytes().last(), Some(b'p' | b'P' | b'x'))
-                && let Some(end) = rest.find('}')
+                && let Some(end) = braces.find(rest)
             {
                 out.push_str(&rest[..=end]);
                 rest = &rest[end + 1..];
@@ -381,7 +382,7 @@ fn translate_go_syntax(pattern: &str) -> String {
             }
             // Rust knows nested classes and set operators; Go does not.
             '[' if in_class && rest.starts_with("[:") => {
-                if let Some(end) = rest.find(":]") {
+                if let Some(end) = class_ends.find(rest) {
                     out.push_str(&rest[..end + 2]);
                     rest = &rest[end + 2..];
                     continue;
@@ -397,19 +398,16 @@ fn translate_go_syntax(pattern: &str) -> String {
                 in_class = false;
                 out.push(']');
             }
-            '{' if !in_class && !is_repetition(rest) => out.push_str("\\{"),
-            '}' if !in_class => {
-                // Closes a repetition when one is open, else a literal; escaping a closing brace of a repetition would
-                // break it, so look back for its opening.
-                let open = out.rfind('{');
-                let closes = open.is_some_and(|at| {
-                    !out[..at].ends_with('\\')
-                        && out[at + 1..]
-                            .bytes()
-                            .all(|b| b.is_ascii_digit() || b == b',')
-                });
-                out.push_str(if closes { "}" } else { "\\}" });
+            '{' if !in_class => {
+                if let Some(repetition) = repetition(rest) {
+                    out.push_str(repetition);
+                    rest = &rest[repetition.len()..];
+                    continue;
+                }
+                out.push_str("\\{");
             }
+            // Those of repetitions are behind us.
+            '}' if !in_class => out.push_str("\\}"),
             c => out.push(c),
         }
         rest = &rest[c.len_utf8()..];
@@ -420,6 +418,7 @@ fn translate_go_syntax(pattern: &str) -> String {
 /// What Go refuses and the library takes: repetitions of repetitions, and classes of unknown names.
 fn refused_by_go(pattern: &str) -> Option<String> {
     let (mut at, mut repeated, mut in_class) = (0, None, false);
+    let mut class_ends = Ahead::of(":]");
     while let Some(c) = pattern[at..].chars().next() {
         let rest = &pattern[at..];
         let width = match c {
@@ -428,7 +427,7 @@ fn refused_by_go(pattern: &str) -> Option<String> {
                 None => rest.len(),
             },
             '\\' => rest.chars().take(2).map(char::len_utf8).sum(),
-            '[' if in_class && rest.starts_with("[:") => match rest.find(":]") {
+            '[' if in_class && rest.starts_with("[:") => match class_ends.find(rest) {
                 Some(end) if !is_class_name(&rest[2..end]) => {
                     let name = &rest[..end + 2];
                     return Some(format!("invalid character class range: `{name}`"));
@@ -449,8 +448,7 @@ fn refused_by_go(pattern: &str) -> Option<String> {
             }
             '*' | '+' | '?' | '{' if !in_class => {
                 let operator = match c {
-                    '{' if is_repetition(rest) => rest.find('}').unwrap_or(0) + 1,
-                    '{' => 0,
+                    '{' => repetition(rest).map_or(0, str::len),
                     _ => 1,
                 };
                 if operator > 0 {
@@ -487,16 +485,43 @@ pub fn anchored_fault(pattern: &str) -> Option<RegexError> {
     FastRegex::new(&anchored).err()
 }
 
-/// Whether `{...` is `{n}`, `{n,}` or `{n,m}`.
-fn is_repetition(rest: &str) -> bool {
-    let Some(end) = rest.find('}') else {
-        return false;
+/// The `{n}`, `{n,}` or `{n,m}` that a text begins with.
+fn repetition(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('{')?;
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let low = digits(inner);
+    let after = &inner[low..];
+    let rest = match after.strip_prefix(',') {
+        Some(high) => &high[digits(high)..],
+        None => after,
     };
-    let body = &rest[1..end];
-    let (low, high) = body.split_once(',').unwrap_or((body, ""));
-    !low.is_empty()
-        && low.bytes().all(|b| b.is_ascii_digit())
-        && high.bytes().all(|b| b.is_ascii_digit())
+    let length = text.len() - rest.strip_prefix('}')?.len();
+    (low > 0).then(|| &text[..length])
+}
+
+/// Looks for a text behind the places of a pattern, one after the other. What is not there once is not looked for again,
+/// so that all looking together costs no more than the pattern is long.
+struct Ahead {
+    text: &'static str,
+    is_gone: bool,
+}
+
+impl Ahead {
+    fn of(text: &'static str) -> Ahead {
+        Ahead {
+            text,
+            is_gone: false,
+        }
+    }
+
+    fn find(&mut self, rest: &str) -> Option<usize> {
+        if self.is_gone {
+            return None;
+        }
+        let found = rest.find(self.text);
+        self.is_gone = found.is_none();
+        found
+    }
 }
 
 /// Go's wording for the faults people meet; the library's own line for the rest.
@@ -677,6 +702,10 @@ mod tests {
             "(a*)*",
         ] {
             assert!(FastRegex::new(good).is_ok(), "{good}");
+        }
+        // None of these may take longer than its length.
+        for part in ["[[:", "{1", "}", r"\p{", "[:", "a}{"] {
+            let _ = FastRegex::new(&part.repeat(100_000));
         }
         for (pattern, told) in [
             ("(", "missing closing ): `^(?s:()$`"),

@@ -5,20 +5,33 @@ use std::error::Error;
 const LOOKUP: &str = "failed to lookup address information: ";
 const NO_NAME: &str = "name or service not known";
 
-/// What went wrong on the way to `url`. `direct`: without a proxy, whose address would be the one that matters.
-pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> String {
+/// An error with its causes, from the outermost to the innermost.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut chain = vec![error];
     while let Some(cause) = chain.last().copied().and_then(Error::source) {
         chain.push(cause);
     }
+    chain
+}
+
+/// An error and its causes in one line.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let parts: Vec<String> = causes(error).iter().map(ToString::to_string).collect();
+    parts.join(": ")
+}
+
+/// What went wrong on the way to `url` with a `Get` or `Post`. `direct`: without a proxy, whose address would be the one
+/// that matters.
+pub fn describe(method: &str, url: &str, error: &(dyn Error + 'static), direct: bool) -> String {
+    let chain = causes(error);
     // The innermost says what happened; the connector's own tells that it happened before there was a connection.
     let what = chain.last().map_or(String::new(), ToString::to_string);
     let what = what.split(" (os error").next().unwrap_or("").to_lowercase();
     if let Some(words) = in_go(&what) {
-        return format!("Get {url:?}: {words}");
+        return format!("{method} {url:?}: {words}");
     }
     if let Some(port) = bad_port(url) {
-        return format!("Get {url:?}: dial tcp: address {port}: invalid port");
+        return format!("{method} {url:?}: dial tcp: address {port}: invalid port");
     }
     let told = |begin: &str| {
         chain
@@ -31,7 +44,7 @@ pub fn describe(url: &str, error: &(dyn Error + 'static), direct: bool) -> Strin
         _ => String::new(),
     };
     let what = what.replace(LOOKUP, "").replace(NO_NAME, "no such host");
-    format!("Get {url:?}: {place}{what}")
+    format!("{method} {url:?}: {place}{what}")
 }
 
 /// What libraries here say, in the words of Go's.
@@ -89,6 +102,12 @@ fn address(url: &str) -> String {
         true => "443",
         false => "80",
     };
+    // Go tells where the name led.
+    let host = if host == "localhost" {
+        "127.0.0.1"
+    } else {
+        host
+    };
     format!("{host}:{}", port.unwrap_or(default))
 }
 
@@ -98,7 +117,7 @@ mod tests {
 
     #[test]
     fn words_that_people_know() {
-        let told = |text: &str, url: &str| describe(url, &std::io::Error::other(text), true);
+        let told = |text: &str, url: &str| describe("Get", url, &std::io::Error::other(text), true);
         for (ours, theirs) in [
             ("connection closed before message completed", "EOF"),
             (
@@ -127,6 +146,7 @@ mod tests {
             ("http://u:p@h:9/", "h:9"),
             ("http://[::1]:9100/metrics", "[::1]:9100"),
             ("http://[::1]/metrics", "[::1]:80"),
+            ("http://localhost:9090/", "127.0.0.1:9090"),
         ] {
             assert_eq!(address(url), expected, "{url}");
         }

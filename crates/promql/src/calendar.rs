@@ -1,5 +1,7 @@
 //! Dates of unix times, in UTC.
 
+use model::calendar::{civil_from_days, days_from_civil};
+
 /// A day in the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Date {
@@ -12,41 +14,14 @@ pub(crate) struct Date {
     pub day_of_year: u32,
 }
 
-pub(crate) fn is_leap(year: i64) -> bool {
-    year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0)
-}
-
-pub(crate) fn days_in_month(year: i64, month: u32) -> u32 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// The date `days` after 1970-01-01. Counts years from March on, so that the leap day comes last.
+/// The date `days` after 1970-01-01.
 pub(crate) fn date(days: i64) -> Date {
-    let shifted = days.saturating_add(719_468);
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    } as u32;
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let before: u32 = (1..month).map(|m| days_in_month(year, m)).sum();
+    let (year, month, day) = civil_from_days(days);
     Date {
         year,
         month,
         day,
-        day_of_year: before + day,
+        day_of_year: (days - days_from_civil(year, 1, 1) + 1) as u32,
     }
 }
 

@@ -9,6 +9,7 @@ use env::instruments::{Counter, Gauge, Histogram, Vector};
 use model::{Labels, MatchOp, Matcher};
 use net::dials::Dials;
 use net::http_client::HttpClient;
+use net::transport_error::with_causes;
 use parking_lot::RwLock;
 use storage::{
     Answer, Querier, Queryable, ReadySeries, SelectHints, Series, SeriesSet, StorageError,
@@ -229,11 +230,9 @@ impl Remote {
             request = request.header(name, value);
         }
         let transport = |e: net::http_client::TransportError| {
-            format!(
-                "error sending request to {}: {}",
-                self.shown,
-                e.without_url()
-            )
+            // The URL may hold secrets.
+            let why = with_causes(&e.without_url());
+            format!("error sending request to {}: {why}", self.shown)
         };
         let mut response = request.send().await.map_err(transport)?;
         let status = response.status();

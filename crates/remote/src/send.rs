@@ -9,6 +9,7 @@ use configfile::remote::{RemoteWriteConfig, WriteMessage};
 use env::Clock;
 use env::instruments::Counter;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use net::transport_error::with_causes;
 use parking_lot::RwLock;
 
 use crate::backoff::Backoff;
@@ -206,15 +207,12 @@ pub async fn post(
 
 /// An error of the transport without the URL, which may hold secrets, and with its causes.
 fn describe(error: &net::http_client::TransportError) -> String {
-    let mut text = if error.is_timeout() {
-        "context deadline exceeded".to_string()
-    } else {
-        "request failed".to_string()
+    let first = match error.is_timeout() {
+        true => "context deadline exceeded",
+        false => "request failed",
     };
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{first}: {}", with_causes(cause)),
+        None => first.into(),
     }
-    text
 }

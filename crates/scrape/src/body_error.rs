@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
+use net::transport_error::causes;
+
 use crate::fetch::FetchError;
 
 /// What went wrong while a body came in.
 pub fn of_body(error: &(dyn Error + 'static)) -> FetchError {
-    let mut innermost = error;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    let what = innermost.to_string();
+    let what = causes(error)
+        .last()
+        .map_or(String::new(), ToString::to_string);
     let lower = what.to_lowercase();
     if lower.contains("end of file before") || lower.contains("connection closed before") {
         return FetchError::Torn;

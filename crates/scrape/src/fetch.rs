@@ -155,9 +155,9 @@ impl HttpFetch {
             FetchError::Transport(match e {
                 net::http_client::FetchError::Client(e) => e.to_string(),
                 net::http_client::FetchError::Redirected { url, error } => {
-                    describe(&url, &error, self.direct)
+                    describe("Get", &url, &error, self.direct)
                 }
-                e => describe(url, &e, self.direct),
+                e => describe("Get", url, &e, self.direct),
             })
         };
         let mut response = self.client.fetch(url, headers).await.map_err(transport)?;

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::time::Duration;
 
-use apiv1::client::transport_text;
 use exposition::lint;
 use flags::{Command, Flag, Takes, Values};
+use net::transport_error::describe;
 
 use super::client::{CLIENT_CONFIG, client, url};
 use super::{Outcome, usage};
@@ -170,12 +170,12 @@ pub async fn server(values: &Values, path: &str) -> Outcome {
             .map_err(|e| e.to_string())?
             .send()
             .await
-            .map_err(|e| transport_text("Get", &url, &e))?;
+            .map_err(|e| describe("Get", &url, &e, true))?;
         let status = response.status().as_u16();
         let body = response
             .text()
             .await
-            .map_err(|e| transport_text("Get", &url, &e))?;
+            .map_err(|e| describe("Get", &url, &e, true))?;
         Ok::<_, String>((status, body))
     };
     let asked = tokio::time::timeout(Duration::from_secs(10), asking)

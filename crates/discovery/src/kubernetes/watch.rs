@@ -314,7 +314,12 @@ impl Follower {
 
     fn broken(&self, error: TransportError) -> Failure {
         let url = format!("{}{}", self.cluster.url, self.path);
-        Failure::new(describe(&url, &error.without_url(), self.cluster.direct))
+        Failure::new(describe(
+            "Get",
+            &url,
+            &error.without_url(),
+            self.cluster.direct,
+        ))
     }
 
     /// The next part of an answer: `Ok(None)` after a silence, `Ok(Some(None))` at its end.

@@ -1,6 +1,8 @@
 //! Functions of a time in seconds since 1970, in UTC.
 
-use crate::calendar::{date, days_in_month};
+use model::calendar::days_in_month;
+
+use crate::calendar::date;
 
 /// Seconds from the year Go counts absolute time from to 1970, and the same in days.
 const EPOCH_SECONDS: u64 = 9_223_371_966_579_724_800;
